@@ -1,0 +1,44 @@
+"""Strict numerics, a compilation cache and the shared data: what every test can rely on."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import matplotlib
+import pytest
+
+try:
+    import jax
+except ImportError:  # the frame wing is testable without it
+    jax = None
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Doctest collection imports every file it finds; this one is a script (see the Makefile).
+collect_ignore = ["smoke_wheel.py"]
+
+matplotlib.use("Agg")
+
+# The first example of a property compiles, so that time says nothing; in CI a seed fixed by the test's code.
+hypothesis.settings.register_profile("tsrnn", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("tsrnn")
+
+
+def pytest_configure(config):
+    if jax is None:
+        return
+    jax.config.update("jax_numpy_dtype_promotion", "strict")
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    # JAX writes cache entries in place, so two processes that share a folder can read half an entry.
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    jax.config.update("jax_compilation_cache_dir", str(ROOT / ".pytest_cache" / "jax" / worker))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Folder of the real public data sets: `TSRNN_DATA`, else `../shared/data` beside the repository."""
+    folder = Path(os.environ.get("TSRNN_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no folder {folder}: set TSRNN_DATA to the one that holds forecast/ and anomaly/")
+    return folder

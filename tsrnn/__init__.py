@@ -1,0 +1,38 @@
+"""Recurrent neural networks for time series: forecasting, backtesting and anomaly scoring on jax.
+
+The names below are loaded when first used, so that ``import tsrnn.data`` and ``tsrnn --help`` do not pay for jax. The
+same list with types stands in ``__init__.pyi``; a test holds the two together.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+__version__ = version("tsrnn")
+
+_FACE = {
+    "data": ("DataError", "Panel", "read_csv"),
+    "forecasting.baselines": ("Drift", "HistoricAverage", "Naive", "SeasonalNaive"),
+    "forecasting.forecaster": ("Forecaster",),
+    "forecasting.spec": ("load",),
+    "nn.networks": ("GRU", "LSTM", "RNN"),
+    "nn.outputs": ("Point", "Quantiles"),
+    "training.optimizer": ("Adam",),
+    "training.state": ("Training",),
+    "transforms": ("RobustScaler", "StandardScaler"),
+    "evaluation": ("backtest",),
+    "anomaly": ("AnomalyDetector",),
+}
+_HOME = {name: module for module, names in _FACE.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'tsrnn' has no attribute {name!r}")
+    value = getattr(import_module(f"tsrnn.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])
