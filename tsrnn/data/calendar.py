@@ -1,0 +1,222 @@
+"""Time axes: what one step is, how to count steps between stamps, and what the calendar says about a stamp."""
+
+import difflib
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+__all__ = ["Frequency", "Times", "calendar_features"]
+
+Times = NDArray[Any]
+"""A 1-D array of datetime64 (any unit, UTC or naive) or of int64."""
+
+_DAY = 86_400 * 10**9
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+# Both spellings of pandas' aliases, before and after its 2.2 renaming.
+_FIXED_UNITS = {
+    "ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "S": 10**9, "min": 60 * 10**9, "T": 60 * 10**9,
+    "h": 3600 * 10**9, "H": 3600 * 10**9, "D": _DAY, "d": _DAY, "W": 7 * _DAY,
+}  # fmt: skip
+_MONTH_UNITS = {
+    "MS": (1, "start"), "ME": (1, "end"), "M": (1, "end"),
+    "QS": (3, "start"), "QE": (3, "end"), "Q": (3, "end"),
+    "YS": (12, "start"), "AS": (12, "start"), "YE": (12, "end"), "Y": (12, "end"), "A": (12, "end"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Frequency:
+    """One step of a time axis.
+
+    Parameters
+    ----------
+    kind : {"integer", "fixed", "month", "business"}
+        Integer time, a fixed duration, whole calendar months, or Monday to Friday.
+    step : int
+        Units per step: integers, nanoseconds, months, or 1 for business days.
+    anchor : {"start", "end"}, default "start"
+        For months: whether stamps stand on the first or the last day.
+
+    Examples
+    --------
+    >>> Frequency.parse("W").season_length
+    52
+    >>> Frequency.parse("ME") == Frequency.parse("M")
+    True
+    """
+
+    kind: Literal["integer", "fixed", "month", "business"]
+    step: int = 1
+    anchor: Literal["start", "end"] = "start"
+
+    @classmethod
+    def parse(cls, alias: "str | int | Frequency") -> "Frequency":
+        """Read a pandas alias, old or new spelling (``"h"``/``"H"``, ``"ME"``/``"M"``), or an integer step.
+
+        Raises
+        ------
+        ValueError
+            If the alias is unknown; the nearest known one is named.
+        """
+        if isinstance(alias, Frequency):
+            return alias
+        if isinstance(alias, int):
+            return cls("integer", alias)
+        digits = len(alias) - len(alias.lstrip("0123456789"))
+        count, unit = int(alias[:digits] or 1), alias[digits:].split("-")[0]
+        if unit in _FIXED_UNITS:
+            return cls("fixed", count * _FIXED_UNITS[unit])
+        if unit in _MONTH_UNITS:
+            months, anchor = _MONTH_UNITS[unit]
+            return cls("month", count * months, "start" if anchor == "start" else "end")
+        if unit == "B" and count == 1:
+            return cls("business")
+        known = [*_FIXED_UNITS, *_MONTH_UNITS, "B"]
+        near = difflib.get_close_matches(unit, known, n=1, cutoff=0.3) or ["D"]
+        raise ValueError(
+            f"freq={alias!r} is not a known frequency; did you mean {near[0]!r}? Known: {', '.join(known)}."
+        )
+
+    @classmethod
+    def infer(cls, times: Times, indptr: NDArray[np.int64]) -> "Frequency | None":
+        """The most common step between neighbouring stamps of a series; None if no series has two stamps."""
+        steps = np.diff(times)
+        steps = np.delete(steps, indptr[1:-1] - 1) if len(times) else steps
+        if not len(steps):
+            return None
+        if times.dtype.kind == "i":
+            return cls("integer", int(_mode(steps)))
+        step = int(_mode(steps.astype("timedelta64[ns]").astype(np.int64)))
+        if (step >= 28 * _DAY and step % (7 * _DAY)) or step >= 89 * _DAY:
+            days = times.astype("datetime64[D]")
+            months = days.astype("datetime64[M]")
+            gaps = np.delete(np.diff(months.astype(np.int64)), indptr[1:-1] - 1)
+            if (days == months.astype("datetime64[D]")).all():
+                return cls("month", int(_mode(gaps)))
+            if (days + 1 == (months + 1).astype("datetime64[D]")).all():
+                return cls("month", int(_mode(gaps)), "end")
+        if step == _DAY:
+            days = times.astype("datetime64[D]")
+            if np.ptp(days.astype(np.int64)) >= 14 and np.is_busday(days).all():
+                return cls("business")
+        return cls("fixed", step)
+
+    def count(self, start: Times, times: Times) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Steps from ``start`` to ``times`` (broadcast) and whether each stamp stands exactly on a step."""
+        if self.kind == "integer":
+            steps, rest = np.divmod(times - start, self.step)
+            return steps, rest == 0
+        if self.kind == "fixed":
+            steps, rest = np.divmod((times - start).astype("timedelta64[ns]").astype(np.int64), self.step)
+            return steps, rest == 0
+        first, days = start.astype("datetime64[D]"), times.astype("datetime64[D]")
+        if self.kind == "business":
+            return np.busday_count(first, days).astype(np.int64), (
+                self._clock(times) == self._clock(start)
+            ) & np.is_busday(days)
+        steps, rest = np.divmod((_months(days) - _months(first)), self.step)
+        return steps, (rest == 0) & (self.shift(start, steps) == times)
+
+    def shift(self, start: Times, steps: NDArray[np.int64]) -> Times:
+        """The stamps ``steps`` after ``start`` (broadcast), in the unit of ``start``."""
+        if self.kind == "integer":
+            return np.asarray(start + steps * self.step)
+        if self.kind == "fixed":
+            unit = np.datetime_data(start.dtype)[0]
+            return np.asarray(start + (steps * self.step).astype("timedelta64[ns]").astype(f"timedelta64[{unit}]"))
+        days = start.astype("datetime64[D]")
+        if self.kind == "business":
+            moved = np.busday_offset(days, steps)
+        else:
+            month = days.astype("datetime64[M]") + steps * self.step
+            moved = month.astype("datetime64[D]")
+            if self.anchor == "end":
+                moved = (month + 1).astype("datetime64[D]") - 1
+        return np.asarray(moved.astype(start.dtype) + self._clock(start))
+
+    @staticmethod
+    def _clock(times: Times) -> Times:
+        return np.asarray(times - times.astype("datetime64[D]"))
+
+    @property
+    def season_length(self) -> int:
+        """Steps in the season that people expect: a day below a day, a week of days, a year above; else 1."""
+        if self.kind == "business":
+            return 5
+        if self.kind == "month":
+            return max(1, 12 // self.step)
+        if self.kind == "fixed":
+            if self.step < _DAY and _DAY % self.step == 0:
+                return _DAY // self.step
+            return {_DAY: 7, 7 * _DAY: 52}.get(self.step, 1)
+        return 1
+
+    def __str__(self) -> str:
+        if self.kind == "integer":
+            return str(self.step)
+        if self.kind == "business":
+            return "B"
+        if self.kind == "month":
+            months, name = next(unit for unit in ((12, "Y"), (3, "Q"), (1, "M")) if self.step % unit[0] == 0)
+            count = self.step // months
+            return f"{count if count > 1 else ''}{name}{'S' if self.anchor == 'start' else 'E'}"
+        for unit in ("W", "D", "h", "min", "s", "ms", "us"):
+            if self.step % _FIXED_UNITS[unit] == 0:
+                count = self.step // _FIXED_UNITS[unit]
+                return f"{count if count > 1 else ''}{unit}"
+        return f"{self.step}ns"
+
+
+def calendar_features(times: Times, freq: Frequency) -> NDArray[np.float32]:
+    """Where each stamp stands in the cycles that matter at this frequency, as sines and cosines.
+
+    Parameters
+    ----------
+    times : array of shape (R,)
+        Stamps, datetime64 or integer.
+    freq : Frequency
+        Time of day and day of week below a day; day of week and day of year for days; day of year for weeks;
+        month of year for months; nothing for years and integer time.
+
+    Returns
+    -------
+    array of float32, shape (R, F)
+        In [-1, 1]; two harmonics a cycle.
+    """
+    phases = []
+    if freq.kind != "integer" and not (freq.kind == "month" and freq.step % 12 == 0):
+        days = times.astype("datetime64[D]")
+        years = days.astype("datetime64[Y]")
+        of_year = (days - years.astype("datetime64[D]")).astype(np.float64) / 365.25
+        of_week = ((days.astype(np.int64) + 3) % 7) / 7
+        if freq.kind == "month":
+            phases = [(_months(days) % 12) / 12]
+        elif freq.kind == "business" or freq.step % _DAY == 0:
+            phases = [of_year] if freq.step >= 7 * _DAY else [of_week, of_year]
+        else:
+            of_day = (times - days).astype("timedelta64[ns]").astype(np.float64) / _DAY
+            phases = [of_day, of_week + of_day / 7]
+    columns = [f(2 * np.pi * k * phase) for phase in phases for k in (1, 2) for f in (np.sin, np.cos)]
+    return np.stack(columns, axis=-1).astype(np.float32) if columns else np.zeros((len(times), 0), np.float32)
+
+
+def _months(days: Times) -> NDArray[np.int64]:
+    return days.astype("datetime64[M]").astype(np.int64)
+
+
+def _mode(values: NDArray[np.int64]) -> int:
+    """The most common positive value, the smaller one of equals."""
+    found, counts = np.unique(values[values > 0], return_counts=True)
+    return int(found[counts.argmax()]) if len(found) else 1
+
+
+def to_times(values: "pd.Series[Any] | pd.Index[Any]") -> tuple[Times, str | None]:
+    """A pandas time column as a NumPy array and its time zone (stamps then stand in UTC)."""
+    zone = getattr(values.dtype, "tz", None)
+    array = (
+        values.to_numpy() if zone is None else pd.DatetimeIndex(values).tz_convert("UTC").tz_localize(None).to_numpy()
+    )
+    return (array.astype(np.int64) if array.dtype.kind in "iu" else array), (None if zone is None else str(zone))

@@ -1,0 +1,333 @@
+"""The panel: all series one after the other in flat arrays, on a regular time grid, missing values as NaN."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from tsrnn.data import validation
+from tsrnn.data.calendar import Frequency, Times, to_times
+
+__all__ = ["Frame", "Panel", "Schema"]
+
+Frame = "pd.DataFrame | pd.Series[Any] | Panel"
+"""What every method that takes data accepts: a long or wide frame, a Series, or a `Panel`."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The roles of a frame's columns.
+
+    Parameters
+    ----------
+    id_col, time_col : str
+        Columns with the series' name and the time stamp, defaults ``"unique_id"`` and ``"ds"``.
+    target_col : str or tuple of str, default "y"
+        What to forecast. Several columns are learned jointly, as channels of one network.
+    past_covariates, future_covariates : tuple of str
+        Numeric columns known up to the cutoff, and also ahead of it.
+    """
+
+    id_col: str = "unique_id"
+    time_col: str = "ds"
+    target_col: str | tuple[str, ...] = "y"
+    past_covariates: tuple[str, ...] = ()
+    future_covariates: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Store sequences as tuples, so that a schema can be compared and hashed."""
+        if not isinstance(self.target_col, str):
+            object.__setattr__(self, "target_col", tuple(self.target_col))
+        for name in ("past_covariates", "future_covariates"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The target columns as a tuple."""
+        return (self.target_col,) if isinstance(self.target_col, str) else self.target_col
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Series of any lengths on one time grid.
+
+    Build it with `Panel.from_frame`. Rows that a series' grid has and the frame has not are kept as missing: they stand
+    in ``values`` as NaN and in ``rows`` as -1. Nothing is filled in.
+
+    Attributes
+    ----------
+    values : array of float64, shape (R, C)
+        Target channels; NaN is missing.
+    covariates : array of float64, shape (R, P)
+        Past covariates first, then future covariates.
+    times : array of datetime64 or int64, shape (R,)
+        Stamps; UTC if ``zone`` is set.
+    indptr : array of int64, shape (N + 1,)
+        Series ``i`` is rows ``indptr[i]`` up to ``indptr[i + 1]``.
+    ids : array of object, shape (N,)
+        Names of the series.
+    rows : array of int64, shape (R,)
+        Position of the row in the frame it came from; -1 for rows of a gap.
+    freq : Frequency
+        One step of the grid.
+    schema : Schema
+        The roles of the frame's columns.
+    zone : str or None
+        Time zone to give back.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> days = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-04"])
+    >>> panel = Panel.from_frame(pd.DataFrame({"unique_id": "a", "ds": days, "y": [1.0, 2.0, 4.0]}))
+    >>> panel.values[:, 0].tolist(), str(panel.freq), panel.n_gap_rows
+    ([1.0, 2.0, nan, 4.0], 'D', 1)
+    """
+
+    values: NDArray[np.float64]
+    covariates: NDArray[np.float64]
+    times: Times
+    indptr: NDArray[np.int64]
+    ids: NDArray[np.object_]
+    rows: NDArray[np.int64]
+    freq: Frequency
+    schema: Schema = field(default_factory=Schema)
+    zone: str | None = None
+
+    @classmethod
+    def from_frame(
+        cls,
+        data: "pd.DataFrame | pd.Series[Any] | Panel",
+        schema: Schema | None = None,
+        freq: str | int | Frequency | None = None,
+    ) -> "Panel":
+        """Read a long frame, a wide frame, or a Series.
+
+        Parameters
+        ----------
+        data : DataFrame, Series or Panel
+            A long frame with ``id_col, time_col, target_col``; a frame with a time column or a DatetimeIndex and the
+            target alone (one series); a wide frame, each column a series; a Series with its index as time. A `Panel`
+            is handed back as it is.
+        schema : Schema, optional
+            Roles of the columns.
+        freq : str, int or Frequency, optional
+            The step of the grid; inferred when not given.
+
+        Raises
+        ------
+        DataError
+            For anything that cannot be used as it is; see `tsrnn.data.validation`.
+        """
+        if isinstance(data, Panel):
+            return data
+        schema = schema or Schema()
+        frame, schema = _to_long(data, schema)
+        if not len(frame):
+            raise validation.DataError("the frame has no rows.")
+        ids = frame[schema.id_col]
+        missing = np.flatnonzero(ids.isna().to_numpy())
+        if len(missing):
+            raise validation.DataError(
+                f"{validation.row(frame, missing[0])} has no series name in column {schema.id_col!r}."
+            )
+        stamps, zone = to_times(validation.parse_times(frame[schema.time_col], frame, schema.time_col))
+        codes, names = pd.factorize(ids)
+        order = np.argsort(codes, kind="stable")
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(names)))]).astype(np.int64)
+        names = np.asarray(names, dtype=object)
+        times = stamps[order]
+        validation.check_order(frame, names, indptr, times, order)
+        step = Frequency.infer(times, indptr) if freq is None else Frequency.parse(freq)
+        step = step or Frequency(
+            "integer" if times.dtype.kind == "i" else "fixed", 1 if times.dtype.kind == "i" else 86_400 * 10**9
+        )
+        steps = validation.check_grid(frame, names, indptr, times, order, step)
+        values = np.stack([validation.numbers(frame[c], frame, ids) for c in schema.targets], axis=1)[order]
+        known = (*schema.past_covariates, *schema.future_covariates)
+        covariates = (
+            np.stack([validation.numbers(frame[c], frame, ids) for c in known], 1)[order]
+            if known
+            else np.zeros((len(order), 0))
+        )
+        panel = cls(values, covariates, times, indptr, names, order, step, schema, zone)
+        return panel._on_grid(steps)
+
+    def _on_grid(self, steps: NDArray[np.int64]) -> "Panel":
+        """Insert the rows that the grid has and the frame has not."""
+        lengths = steps[self.indptr[1:] - 1] + 1
+        if lengths.sum() == len(steps):
+            return self
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        place = np.repeat(indptr[:-1], np.diff(self.indptr)) + steps
+
+        def spread(array: NDArray[Any], fill: Any) -> NDArray[Any]:
+            out = np.full((indptr[-1], *array.shape[1:]), fill, array.dtype)
+            out[place] = array
+            return out
+
+        firsts = np.repeat(self.times[self.indptr[:-1]], lengths)
+        times = self.freq.shift(firsts, np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths))
+        return replace(
+            self, values=spread(self.values, np.nan), covariates=spread(self.covariates, np.nan), times=times, indptr=indptr,
+            rows=spread(self.rows, -1),
+        )  # fmt: skip
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Rows of each series, shape (N,)."""
+        return np.diff(self.indptr)
+
+    @property
+    def n_gap_rows(self) -> int:
+        """Rows of the grid that the frame did not have."""
+        return int((self.rows < 0).sum())
+
+    def describe(self) -> str:
+        """One line on what was read, gaps and missing values said aloud."""
+        empty = int(np.isnan(self.values[self.rows >= 0]).sum())
+        notes = f", {self.n_gap_rows:,} missing stamps" * (self.n_gap_rows > 0) + f", {empty:,} empty values" * (
+            empty > 0
+        )
+        shape = f"{len(self.ids):,} series" + (
+            f" x {self.values.shape[1]} channels" if self.values.shape[1] > 1 else ""
+        )
+        return f"{shape}, {len(self.times):,} rows, freq={self.freq!s}{notes}{' (masked)' if notes else ''}"
+
+    def slice(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> "Panel":
+        """Rows ``starts[i]`` up to ``stops[i]`` of every series, counted from its own first row."""
+        lengths = stops - starts
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        take = np.arange(indptr[-1]) + np.repeat(self.indptr[:-1] + starts - indptr[:-1], lengths)
+        return replace(
+            self, values=self.values[take], covariates=self.covariates[take], times=self.times[take], rows=self.rows[take],
+            indptr=indptr,
+        )  # fmt: skip
+
+    def until(self, ends: NDArray[np.int64]) -> "Panel":
+        """The first ``ends[i]`` rows of every series: what is known at a cutoff."""
+        return self.slice(np.zeros_like(ends), ends)
+
+    def tail(self, n: int) -> "Panel":
+        """The last ``n`` rows of every series (all of a shorter one)."""
+        return self.slice(np.maximum(self.lengths - n, 0), self.lengths)
+
+    def extend(self, horizon: int, future: pd.DataFrame | None = None) -> "Panel":
+        """Append ``horizon`` rows to every series: stamps, no values, and the future covariates found in ``future``.
+
+        Raises
+        ------
+        DataError
+            If there are future covariates and ``future`` lacks a series, a stamp or a value.
+        """
+        n = len(self.ids)
+        ahead = np.tile(np.arange(1, horizon + 1), n)
+        times = self.freq.shift(np.repeat(self.times[self.indptr[1:] - 1], horizon), ahead)
+        block = np.full((n * horizon, self.covariates.shape[1]), np.nan)
+        if self.schema.future_covariates:
+            block[:, len(self.schema.past_covariates) :] = self._read_future(times, horizon, future)
+        at = np.repeat(self.indptr[1:], horizon)
+        return replace(
+            self,
+            values=np.insert(self.values, at, np.nan, axis=0),
+            covariates=np.insert(self.covariates, at, block, axis=0),
+            times=np.insert(self.times, at, times),
+            rows=np.insert(self.rows, at, -1),
+            indptr=self.indptr + horizon * np.arange(n + 1),
+        )
+
+    def _read_future(self, times: Times, horizon: int, future: pd.DataFrame | None) -> NDArray[np.float64]:
+        names = self.schema.future_covariates
+        if future is None:
+            raise validation.DataError(
+                f"the model reads the future covariates {list(names)}; pass future_df with them."
+            )
+        validation.check_columns(future, names, "future_covariates")
+        validation.check_columns(future, [self.schema.time_col], "time_col")
+        stamps, _ = to_times(validation.parse_times(future[self.schema.time_col], future, self.schema.time_col))
+        known = future[list(names)].apply(lambda c: validation.numbers(c, future)).to_numpy()
+        single = self.schema.id_col not in future.columns and len(self.ids) == 1
+        if not single:
+            validation.check_columns(future, [self.schema.id_col], "id_col")
+        owners = np.repeat(self.ids, len(future)) if single else future[self.schema.id_col].to_numpy(dtype=object)
+        have = pd.MultiIndex.from_arrays([owners, stamps])
+        want = pd.MultiIndex.from_arrays([np.repeat(self.ids, horizon), times.astype(stamps.dtype)])
+        if have.has_duplicates:
+            raise validation.DataError(f"future_df holds {have[have.duplicated()][0]} twice.")
+        at = have.get_indexer(want)
+        absent = np.flatnonzero((at < 0) | np.isnan(known[at]).any(axis=1))
+        if len(absent):
+            named = ", ".join(f"{series!r} at {stamp}" for series, stamp in want[absent[:5]])
+            raise validation.DataError(
+                f"future_df lacks {list(names)} for series {named}{' ...' if len(absent) > 5 else ''} "
+                f"({len(absent)} of {len(want)} rows). Give a value for every series and each of the {horizon} steps ahead."
+            )
+        return np.asarray(known[at])
+
+    def stamps(self, times: Times) -> "pd.Series[Any]":
+        """Stamps as a pandas Series, in the time zone that came in."""
+        out = pd.Series(times)
+        return out if self.zone is None else out.dt.tz_localize("UTC").dt.tz_convert(self.zone)
+
+    @property
+    def labels(self) -> NDArray[np.object_]:
+        """Names of all series and channels, shape (N, C): the series' own where there is one channel."""
+        channels = self.schema.targets
+        if len(channels) == 1:
+            return self.ids[:, None]
+        names = [[c if len(self.ids) == 1 else f"{i}/{c}" for c in channels] for i in self.ids]
+        return np.asarray(names, dtype=object)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Back to a long frame, rows of gaps left out."""
+        kept = self.rows >= 0
+        columns: dict[str, Any] = {
+            self.schema.id_col: np.repeat(self.ids, self.lengths)[kept],
+            self.schema.time_col: self.stamps(self.times[kept]).to_numpy()
+            if self.zone is None
+            else self.stamps(self.times[kept]),
+        }
+        columns |= dict(zip(self.schema.targets, self.values[kept].T, strict=True))
+        names = (*self.schema.past_covariates, *self.schema.future_covariates)
+        columns |= dict(zip(names, self.covariates[kept].T, strict=True))
+        return pd.DataFrame(columns).infer_objects()
+
+
+def _to_long(data: "pd.DataFrame | pd.Series[Any]", schema: Schema) -> tuple[pd.DataFrame, Schema]:
+    """Any accepted shape as a long frame and the schema that fits it. The caller's frame is not touched."""
+    if isinstance(data, pd.Series):
+        name = "y" if data.name is None else str(data.name)
+        data = data.rename(name).to_frame()
+        schema = replace(schema, target_col=name)
+    if not isinstance(data, pd.DataFrame):
+        raise TypeError(f"expected a pandas DataFrame or Series or a Panel, got {type(data).__name__}.")
+    if schema.time_col not in data.columns:
+        kind = data.index.dtype.kind if hasattr(data.index.dtype, "kind") else "M"
+        if isinstance(data.index, pd.PeriodIndex):
+            data = data.set_axis(data.index.to_timestamp(), axis=0)
+        elif not (isinstance(data.index, pd.DatetimeIndex) or (kind == "i" and schema.id_col not in data.columns)):
+            validation.check_columns(data, [schema.time_col], "time_col")
+        data = data.rename_axis(schema.time_col).reset_index()
+    known = (*schema.past_covariates, *schema.future_covariates)
+    validation.check_columns(data, schema.past_covariates, "past_covariates")
+    validation.check_columns(data, schema.future_covariates, "future_covariates")
+    if schema.id_col in data.columns or schema.id_col != Schema.id_col:
+        validation.check_columns(data, [schema.id_col], "id_col")
+        validation.check_columns(data, schema.targets, "target_col")
+        return data, schema
+    if schema.target_col != Schema.target_col or schema.target_col in data.columns:
+        validation.check_columns(data, schema.targets, "target_col")
+        return data.assign(**{schema.id_col: "/".join(schema.targets)}), schema
+    columns = [c for c in data.columns if c not in (schema.time_col, *known)]
+    if not columns:
+        validation.check_columns(data, schema.targets, "target_col")
+    validation.check_columns(data, [], "")
+    blocks = [
+        data[[schema.time_col, *known]].assign(**{schema.id_col: str(c), "y": validation.numbers(data[c], data)})
+        for c in columns
+    ]
+    long = pd.concat(blocks, ignore_index=True)
+    return long, schema
