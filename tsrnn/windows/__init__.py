@@ -1,0 +1,1 @@
+"""Windows as integer indices over a panel, gathered inside the compiled step."""
