@@ -1,0 +1,291 @@
+"""The Forecaster: the contract, no leakage, equal bits, one trace, and that it learns."""
+
+import copy
+import pickle
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+import tsrnn
+from tsrnn.data import DataError, Panel
+from tsrnn.data.synthetic import generate_series
+from tsrnn.forecasting import forecaster as module
+from tsrnn.forecasting.spec import SpecError, from_spec, to_spec
+from tsrnn.training import loop
+
+QUICK = tsrnn.Training(max_steps=10, batch_size=8, eval_every=5)
+
+
+def small(network=tsrnn.GRU(hidden_size=6), **params):  # noqa: B008
+    return tsrnn.Forecaster(network, **{"horizon": 4, "context_length": 8, "training": QUICK} | params)
+
+
+@pytest.fixture(scope="module")
+def ragged():
+    """Four series of 30 to 80 days with gaps and missing values."""
+    return generate_series(4, freq="D", random_state=1, min_length=30, max_length=80, missing=0.05)
+
+
+@pytest.fixture(scope="module")
+def fitted(ragged):
+    return small().fit(ragged)
+
+
+@pytest.mark.parametrize("network", [tsrnn.RNN, tsrnn.GRU, tsrnn.LSTM])
+def test_predict_gives_the_next_horizon_of_every_series(ragged, network):
+    before = ragged.copy(deep=True)
+    model = small(network(hidden_size=6))
+    assert model.fit(ragged) is model
+    forecast = model.predict()
+    name = network.__name__
+    assert list(forecast.columns) == ["unique_id", "ds", name, f"{name}-lo-90", f"{name}-hi-90"]
+    last = ragged.groupby("unique_id")["ds"].max()
+    for series, own in forecast.groupby("unique_id"):
+        assert list(own["ds"]) == list(pd.date_range(last[series], periods=5, freq="D")[1:])
+    values = forecast.iloc[:, 2:].to_numpy()
+    assert np.isfinite(values).all()
+    assert (values[:, 1] <= values[:, 0]).all()
+    assert (values[:, 0] <= values[:, 2]).all()
+    pd.testing.assert_frame_equal(ragged, before)
+
+
+def test_it_learns_a_season_that_the_naive_forecast_cannot():
+    t = np.arange(400)
+    y = pd.Series(10 + np.sin(2 * np.pi * t / 20), index=pd.date_range("2024-01-01", periods=400, freq="h"))
+    training = tsrnn.Training(max_steps=200, batch_size=32)
+    forecast = (
+        tsrnn.Forecaster(tsrnn.GRU(hidden_size=24), horizon=20, context_length=40, training=training)
+        .fit(y)
+        .predict(level=[])
+    )
+    truth = 10 + np.sin(2 * np.pi * (400 + np.arange(20)) / 20)
+    assert np.abs(forecast["GRU"] - truth).mean() < 0.15
+
+
+def test_before_fit_predict_refuses():
+    with pytest.raises(NotFittedError):
+        small().predict()
+
+
+def test_level_and_quantiles(fitted):
+    forecast = fitted.predict(level=[50, 80], quantiles=[0.3])
+    assert list(forecast.columns[2:]) == ["GRU", "GRU-lo-50", "GRU-hi-50", "GRU-lo-80", "GRU-hi-80", "GRU-q-0.3"]
+    ordered = forecast[["GRU-lo-80", "GRU-lo-50", "GRU-q-0.3", "GRU", "GRU-hi-50", "GRU-hi-80"]].to_numpy()
+    assert (np.diff(ordered, axis=1) > 0).all()
+    assert list(fitted.predict(level=[]).columns) == ["unique_id", "ds", "GRU"]
+    with pytest.raises(
+        ValueError, match=r"quantile 0\.005 \(level 99\) lies outside the learned ones, 0\.025 to 0\.975"
+    ):
+        fitted.predict(level=[99])
+    with pytest.raises(ValueError, match=r"level=100\.9 is not a percentage"):
+        fitted.predict(level=[100.9])
+
+
+def test_a_point_output_has_no_intervals(ragged):
+    model = small(output=tsrnn.Point("mae")).fit(ragged)
+    assert list(model.predict().columns) == ["unique_id", "ds", "GRU"]
+    with pytest.raises(ValueError, match="Point output has no intervals"):
+        model.predict(level=[90])
+
+
+def test_the_same_seed_gives_the_same_bits_and_fit_forgets(ragged, fitted):
+    again = small().fit(ragged)
+    pd.testing.assert_frame_equal(again.predict(), fitted.predict(), check_exact=True)
+    pd.testing.assert_frame_equal(again.fit(ragged).predict(), fitted.predict(), check_exact=True)
+    other = small(random_state=1).fit(ragged).predict()
+    assert (other["GRU"] != fitted.predict()["GRU"]).any()
+
+
+def test_save_and_load_predict_the_same_bits(tmp_path, ragged, fitted):
+    fitted.save(tmp_path / "model")
+    loaded = tsrnn.load(tmp_path / "model")
+    pd.testing.assert_frame_equal(loaded.predict(), fitted.predict(), check_exact=True)
+    newer = ragged[ragged["ds"] < ragged["ds"].max() - pd.Timedelta(days=3)]
+    pd.testing.assert_frame_equal(loaded.predict(newer), fitted.predict(newer), check_exact=True)
+    assert to_spec(loaded) == to_spec(fitted)
+    assert loaded.training_.best_step == fitted.training_.best_step
+    assert sorted(p.name for p in (tmp_path / "model").iterdir()) == ["arrays.safetensors", "model.json"]
+
+
+def test_pickle_and_deepcopy_work_too(fitted):
+    for other in (pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
+        pd.testing.assert_frame_equal(other.predict(), fitted.predict(), check_exact=True)
+
+
+def test_new_history_is_forecast_without_refitting(ragged, fitted):
+    params = jax.tree.leaves(fitted.params_)
+    shifted = ragged.assign(ds=ragged["ds"] + pd.Timedelta(days=30))
+    forecast = fitted.predict(shifted)
+    assert (forecast["ds"] == fitted.predict()["ds"] + pd.Timedelta(days=30)).all()
+    unseen = fitted.predict(ragged.assign(unique_id=ragged["unique_id"] + "_new"))
+    assert np.isfinite(unseen["GRU"]).all()
+    assert all((a == b).all() for a, b in zip(params, jax.tree.leaves(fitted.params_), strict=True))
+
+
+def test_forecasts_do_not_depend_on_their_neighbours(ragged, fitted):
+    alone = pd.concat([fitted.predict(own) for _, own in ragged.groupby("unique_id", sort=False)], ignore_index=True)
+    pd.testing.assert_frame_equal(alone, fitted.predict(ragged), check_exact=True)
+
+
+def test_the_newest_observation_reaches_the_first_step(ragged, fitted):
+    one = ragged[ragged["unique_id"] == ragged["unique_id"].iloc[0]]
+    moved = one.assign(y=one["y"].where(one["ds"] < one["ds"].max(), one["y"].mean() + 3 * one["y"].std()))
+    assert fitted.predict(one)["GRU"].iloc[0] != fitted.predict(moved)["GRU"].iloc[0]
+
+
+@pytest.mark.parametrize("garbage", [1e9, np.nan])
+def test_nothing_after_a_cutoff_touches_the_forecast(ragged, garbage):
+    panel = Panel.from_frame(ragged)
+    ends = panel.lengths - 10
+    poisoned = panel.values.copy()
+    for i, end in enumerate(ends):
+        poisoned[panel.indptr[i] + end : panel.indptr[i + 1]] = garbage
+    dirty = Panel(
+        poisoned, panel.covariates, panel.times, panel.indptr, panel.ids, panel.rows, panel.freq, panel.schema
+    )
+    forecasts = [small().fit_panel(p.until(ends)).forecast_panel(p, np.arange(4), ends, (0.1,)) for p in (panel, dirty)]
+    np.testing.assert_array_equal(*forecasts)
+    assert np.isfinite(forecasts[0]).all()
+
+
+def test_scaling_is_fitted_before_the_validation_tail(ragged):
+    model = small(training=tsrnn.Training(max_steps=1, validation=0.3)).fit(ragged)
+    first = ragged[ragged["unique_id"] == ragged["unique_id"].iloc[0]].set_index("ds")["y"].asfreq("D").to_numpy()
+    learned = first[: len(first) - max(4, int(0.3 * len(first)))]
+    np.testing.assert_allclose(model.scaling_.location[0], np.nanmean(learned))
+
+
+def test_a_ragged_panel_and_its_refits_trace_once(monkeypatch):
+    traces = []
+    original = module.Model.raw
+
+    def counted(self, *args):
+        traces.append(1)
+        return original(self, *args)
+
+    monkeypatch.setattr(module.Model, "raw", counted)
+    frames = [generate_series(n, freq="D", random_state=n, min_length=40, max_length=60) for n in (30, 31)]
+    model = small(tsrnn.GRU(hidden_size=7)).fit(frames[0])  # a width of its own: nothing was compiled before
+    assert len(traces) == 2  # the training step, the validation loss
+    rows = [len(Panel.from_frame(f).times) for f in frames]
+    assert rows[0] != rows[1]
+    assert module._bucket(rows[0]) == module._bucket(rows[1])
+    clone(model).fit(frames[1])
+    assert len(traces) == 2  # another ragged panel of similar size: the same program
+    clone(model).fit(frames[0][lambda d: d["ds"] < d["ds"].max()])
+    assert len(traces) == 2  # and a fold that ends earlier
+
+
+def test_params_of_parts_can_be_read_set_and_cloned():
+    model = small()
+    assert model.get_params()["network__hidden_size"] == 6
+    assert "network__parent" not in model.get_params()
+    model.set_params(network__hidden_size=9, training__max_steps=3, horizon=2)
+    assert (model.network.hidden_size, model.training.max_steps, model.horizon) == (9, 3, 2)
+    assert small().network.hidden_size == 6
+    assert to_spec(clone(model)) == to_spec(model)
+    with pytest.raises(ValueError, match="no parameter 'network__width'"):
+        model.set_params(network__width=3)
+    assert "hidden_size = 9" in repr(model)
+
+
+def test_specs_round_trip_and_name_what_is_wrong():
+    model = small(output=tsrnn.Point("huber"), transforms=None)
+    assert to_spec(from_spec(to_spec(model))) == to_spec(model)
+    cases = {
+        ("network", "type"): {"network": {"type": "LSTMM"}},
+        ("netwrk",): {"netwrk": "LSTM"},
+        ("network", "hidden_size"): {"network": {"type": "LSTM", "hidden_size": "wide"}},
+        ("output",): {"network": "LSTM", "output": {"quantiles": [0.1, 0.9]}},
+        (): {},
+    }
+    for where, spec in cases.items():
+        with pytest.raises(SpecError) as caught:
+            from_spec(spec, horizon=3)
+        assert caught.value.where == where
+    with pytest.raises(SpecError, match=r"'hidden_sise' is not a known parameter of GRU\. Did you mean 'hidden_size'"):
+        from_spec({"network": {"type": "GRU", "hidden_sise": 3}}, horizon=3)
+
+
+def test_short_and_empty_series_are_named(ragged):
+    short = pd.concat([ragged, pd.DataFrame({"unique_id": "tiny", "ds": pd.date_range("2024", periods=3), "y": 1.0})])
+    with pytest.raises(DataError, match=r"series too short: 'tiny' \(3 rows\); at least 6 rows"):
+        small().fit(short)
+    empty = pd.concat(
+        [ragged, pd.DataFrame({"unique_id": "void", "ds": pd.date_range("2024", periods=30), "y": np.nan})]
+    )
+    with pytest.raises(DataError, match="series 'void' have no value"):
+        small().fit(empty)
+
+
+@pytest.mark.parametrize("bad", [{"horizon": 0}, {"horizon": 2.5}, {"context_length": 0}])
+def test_bad_sizes_are_refused_in_fit(ragged, bad):
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        small(**bad).fit(ragged)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 1e9])
+def test_constant_and_huge_series_train_without_nan(scale):
+    y = pd.Series(np.full(60, scale), index=pd.date_range("2024-01-01", periods=60))
+    np.testing.assert_allclose(small().fit(y).predict(level=[])["GRU"], scale, atol=max(1, 0.1 * scale))
+
+
+def test_covariates_known_ahead_are_used_and_asked_for():
+    rng = np.random.default_rng(0)
+    promo = rng.integers(0, 2, 900).astype(float)
+    df = pd.DataFrame(
+        {
+            "ds": pd.date_range("2023-01-01", periods=900),
+            "y": 10 + 5 * promo + 0.1 * rng.normal(size=900),
+            "promo": promo,
+        }
+    )
+    model = small(
+        normalization="standard", training=tsrnn.Training(max_steps=400, batch_size=64), optimizer=tsrnn.Adam(5e-3)
+    )
+    model.fit(df, future_covariates=["promo"])
+    ahead = pd.DataFrame({"ds": pd.date_range("2025-06-19", periods=6), "promo": [1.0, 0, 1, 0, 0, 0]})
+    forecast = model.predict(future_df=ahead, level=[])["GRU"].to_numpy()
+    np.testing.assert_allclose(forecast, [15, 10, 15, 10], atol=1.5)
+    with pytest.raises(DataError, match="reads the future covariates"):
+        model.predict()
+    with pytest.raises(DataError, match=r"future_df lacks \['promo'\] for series 'y' at 2025-06-21"):
+        model.predict(future_df=ahead.iloc[[0, 1, 3]])
+
+
+def test_past_covariates_reach_the_forecast(ragged):
+    df = ragged.assign(load=np.sin(np.arange(len(ragged))))
+    model = small().fit(df, past_covariates=["load"])
+    changed = df.assign(load=-df["load"])
+    assert (model.predict(df)["GRU"] != model.predict(changed)["GRU"]).all()
+
+
+def test_several_targets_are_learned_jointly():
+    df = pd.DataFrame(
+        {"ds": pd.date_range("2024-01-01", periods=80, freq="h"), "a": np.arange(80.0), "b": -np.arange(80.0)}
+    )
+    forecast = small().fit(df, target_col=["a", "b"]).predict()
+    assert list(forecast["unique_id"].unique()) == ["a", "b"]
+    assert len(forecast) == 8
+
+
+def test_ctrl_c_leaves_a_fitted_model(ragged, monkeypatch):
+    calls = []
+    original = loop._run
+
+    def interrupted(*args, **kwargs):
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "_run", interrupted)
+    model = small()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(ragged)
+    assert model.training_.stop_reason == "interrupted"
+    assert np.isfinite(model.predict()["GRU"]).all()

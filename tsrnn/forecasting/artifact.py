@@ -1,0 +1,147 @@
+"""Fitted models on disk: a folder with ``model.json`` and ``arrays.safetensors``; no pickle, no code.
+
+``model.json`` holds the format's version, the specification of the model, the roles and the time axis of its data,
+and small values; ``arrays.safetensors`` the weights, the fitted scaling and the end of the training history that
+`predict` starts from.
+"""
+
+import dataclasses
+import json
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from tsrnn.data import Frequency, Panel, Schema
+
+__all__ = ["FORMAT", "Artifact", "encode", "read", "write"]
+
+FORMAT = 1
+"""Version of the layout; raised when older readers could not read it."""
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What an artifact folder holds.
+
+    Attributes
+    ----------
+    spec : dict
+        Specification of the model; `tsrnn.forecasting.spec.from_spec` builds it.
+    values : dict
+        Small fitted values.
+    arrays : dict of arrays
+        Fitted arrays by name.
+    history : Panel
+        The end of the training data.
+    """
+
+    spec: dict[str, Any]
+    values: dict[str, Any]
+    arrays: Arrays
+    history: Panel
+
+
+def encode(value: Any) -> Any:
+    """A parameter as plain JSON: a part (any dataclass) becomes a mapping with its ``type``; what is not plain is
+    refused.
+
+    Examples
+    --------
+    >>> from tsrnn.training.state import Training
+    >>> encode(Training(max_steps=5))["max_steps"]
+    5
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {"type": type(value).__name__} | {name: encode(getattr(value, name)) for name in part_fields(value)}
+    if isinstance(value, (list, tuple)):
+        return [encode(v) for v in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"{value!r} of type {type(value).__name__} cannot be written to JSON.")
+
+
+def part_fields(part: Any) -> list[str]:
+    """Names of the parameters of a part (a dataclass; flax's own two fields left out); none for a plain value."""
+    if not dataclasses.is_dataclass(part):
+        return []
+    return [f.name for f in dataclasses.fields(part) if f.init and f.name not in ("parent", "name")]
+
+
+def write(path: str | Path, artifact: Artifact) -> None:
+    """Write a folder, replacing one that holds a model already; written beside it first, so a crash leaves no half."""
+    path = Path(path)
+    if path.exists() and not (path / "model.json").exists():
+        raise FileExistsError(f"{path} exists and is not a saved model; choose another path.")
+    part = path.with_name(path.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    panel = artifact.history
+    dated = panel.times.dtype.kind == "M"
+    arrays = artifact.arrays | {
+        "history/values": panel.values, "history/covariates": panel.covariates, "history/indptr": panel.indptr,
+        "history/rows": panel.rows, "history/times": panel.times.astype(np.int64),
+    }  # fmt: skip
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, part / "arrays.safetensors")
+    document = {
+        "format": FORMAT,
+        "tsrnn": version("tsrnn"),
+        "model": artifact.spec,
+        "values": artifact.values,
+        "data": {
+            "ids": [encode(i) for i in panel.ids],
+            "schema": dataclasses.asdict(panel.schema),
+            "freq": dataclasses.asdict(panel.freq),
+            "time_unit": np.datetime_data(panel.times.dtype)[0] if dated else None,
+            "zone": panel.zone,
+        },
+    }
+    (part / "model.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    if path.exists():
+        shutil.rmtree(path)
+    part.rename(path)
+
+
+def read(path: str | Path) -> Artifact:
+    """Read a folder that `write` made.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no saved model.
+    ValueError
+        If it was written by a newer version.
+    """
+    path = Path(path)
+    if not (path / "model.json").exists():
+        raise FileNotFoundError(f"no saved model at {path} (there is no {path / 'model.json'}).")
+    document = json.loads((path / "model.json").read_text(encoding="utf-8"))
+    if document["format"] > FORMAT:
+        raise ValueError(
+            f"{path} was written by tsrnn {document['tsrnn']} in format {document['format']}; this version reads up to {FORMAT}. "
+            "Install a newer tsrnn."
+        )
+    arrays = load_file(path / "arrays.safetensors")
+    data = document["data"]
+    times = arrays.pop("history/times")
+    history = Panel(
+        values=arrays.pop("history/values"),
+        covariates=arrays.pop("history/covariates"),
+        times=times if data["time_unit"] is None else times.astype(f"datetime64[{data['time_unit']}]"),
+        indptr=arrays.pop("history/indptr"),
+        ids=np.asarray(data["ids"] + [None], dtype=object)[:-1],
+        rows=arrays.pop("history/rows"),
+        freq=Frequency(**data["freq"]),
+        schema=Schema(**data["schema"]),
+        zone=data["zone"],
+    )
+    return Artifact(document["model"], document["values"], arrays, history)

@@ -1,0 +1,286 @@
+"""The contract of a forecaster: frames in and out for people, panels and arrays for the code that judges them.
+
+A model says how it learns (`AbstractForecaster._fit`) and how it forecasts from given cutoffs (`forecast_panel`);
+reading frames, checking, naming columns and stamping the future happen here, once for all models.
+"""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from tsrnn.data import Panel, Schema
+from tsrnn.data.validation import check_lengths
+from tsrnn.forecasting import artifact
+
+__all__ = ["AbstractForecaster", "forecast_frame", "interval_columns"]
+
+
+class AbstractForecaster(BaseEstimator, ABC):
+    """Base of every forecaster; scikit-learn's contract for parameters, cloning and fitted attributes.
+
+    Attributes
+    ----------
+    history_ : Panel
+        The end of the training data, as much of it as `predict` needs.
+    """
+
+    horizon: int
+    history_: Panel
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Name of the forecast column."""
+
+    @property
+    def default_level(self) -> tuple[float, ...]:
+        """Levels of the intervals that `predict` gives when none are asked for, in percent."""
+        return (90.0,)
+
+    @abstractmethod
+    def _fit(self, panel: Panel) -> None:
+        """Learn from all rows of the panel; whatever was learned before is forgotten."""
+
+    @abstractmethod
+    def forecast_panel(
+        self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], quantiles: Sequence[float] = ()
+    ) -> NDArray[np.float64]:
+        """Forecast from any number of cutoffs, without refitting.
+
+        Parameters
+        ----------
+        panel : Panel
+            Must hold ``ends + horizon`` rows of each series (see `Panel.extend`), of which only the covariates known
+            ahead are read beyond ``ends``.
+        series : array of int, shape (B,)
+            Which series to forecast.
+        ends : array of int, shape (B,)
+            How many rows of that series are known: the cutoff is its row ``ends - 1``.
+        quantiles : sequence of float
+            Levels in (0, 1).
+
+        Returns
+        -------
+        array of float64, shape (B, H, C, 1 + Q)
+            The point forecast, then the quantiles in the order asked for.
+        """
+
+    def _rows_needed(self) -> tuple[int, str]:
+        """Rows a series must have to learn from, and why."""
+        return 1, "one to start from"
+
+    def _rows_kept(self, panel: Panel) -> int:
+        """Rows of each series to keep as `history_`."""
+        return int(panel.lengths.max())
+
+    def fit(
+        self,
+        df: "pd.DataFrame | pd.Series[Any] | Panel",
+        *,
+        id_col: str = "unique_id",
+        time_col: str = "ds",
+        target_col: str | Sequence[str] = "y",
+        past_covariates: Sequence[str] = (),
+        future_covariates: Sequence[str] = (),
+        freq: str | int | None = None,
+    ) -> Self:
+        """Learn from a frame; always cold, whatever was fitted before.
+
+        Parameters
+        ----------
+        df : DataFrame, Series or Panel
+            Long frame, wide frame with a DatetimeIndex or time column, or one Series; see
+            `tsrnn.data.Panel.from_frame`.
+        id_col, time_col : str
+            Names of the columns of a long frame.
+        target_col : str or sequence of str, default "y"
+            What to forecast; several columns are learned jointly.
+        past_covariates, future_covariates : sequence of str
+            Numeric columns known up to the cutoff, and also ahead of it.
+        freq : str or int, optional
+            One step of the time axis; inferred when not given.
+
+        Returns
+        -------
+        Self
+            The fitted forecaster.
+
+        Raises
+        ------
+        DataError
+            If the frame cannot be used as it is; the message names series, row and column.
+        """
+        targets = target_col if isinstance(target_col, str) else tuple(target_col)
+        schema = Schema(id_col, time_col, targets, tuple(past_covariates), tuple(future_covariates))
+        return self.fit_panel(Panel.from_frame(df, schema, freq))
+
+    def fit_panel(self, panel: Panel) -> Self:
+        """Learn from a panel; see `fit`."""
+        if not isinstance(self.horizon, int) or self.horizon < 1:
+            raise ValueError(f"horizon must be a positive integer, got {self.horizon!r}.")
+        check_lengths(panel.ids, panel.lengths, *self._rows_needed())
+        self._fit(panel)
+        self.history_ = panel.tail(self._rows_kept(panel))
+        return self
+
+    def predict(
+        self,
+        df: "pd.DataFrame | pd.Series[Any] | Panel | None" = None,
+        *,
+        future_df: pd.DataFrame | None = None,
+        level: Iterable[float] | None = None,
+        quantiles: Iterable[float] | None = None,
+    ) -> pd.DataFrame:
+        """Forecast the ``horizon`` steps after the end of every series.
+
+        Parameters
+        ----------
+        df : DataFrame, Series or Panel, optional
+            New history to forecast from, without refitting; by default the end of the training data.
+        future_df : DataFrame, optional
+            Future covariates for the steps ahead; more rows than needed do no harm.
+        level : iterable of float, optional
+            Levels of central intervals in percent, as ``[80, 95]``. By default `default_level` (90 for models that have
+            intervals), unless ``quantiles`` are asked for; ``[]`` for none.
+        quantiles : iterable of float, optional
+            Quantiles in (0, 1), given as columns ``<Model>-q-0.1``.
+
+        Returns
+        -------
+        DataFrame
+            ``unique_id, ds, <Model>, <Model>-lo-90, <Model>-hi-90``, a row per series and step.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        """
+        check_is_fitted(self, "history_")
+        panel = self.history_ if df is None else Panel.from_frame(df, self.history_.schema, self.history_.freq)
+        asked = tuple(quantiles or ())
+        levels = tuple(level) if level is not None else (() if asked else self.default_level)
+        columns, probabilities = interval_columns(self.name, levels)
+        columns += [f"{self.name}-q-{q:g}" for q in asked]
+        series = np.arange(len(panel.ids))
+        longer = panel.extend(self.horizon, future_df)
+        values = self.forecast_panel(longer, series, panel.lengths, (*probabilities, *asked))
+        return forecast_frame(longer, series, panel.lengths, values, [self.name, *columns])
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters by name; with ``deep``, those of the parts too, as ``network__hidden_size``."""
+        params: dict[str, Any] = super().get_params(deep=False)
+        if deep:
+            for name, part in list(params.items()):
+                params |= {f"{name}__{key}": getattr(part, key) for key in artifact.part_fields(part)}
+        return params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; a part is a value, so setting one of its own parameters replaces the part.
+
+        Raises
+        ------
+        ValueError
+            If a parameter does not exist.
+        """
+        known = self.get_params(deep=True)
+        for name, value in params.items():
+            part, _, key = name.partition("__")
+            if name not in known and not (key and key in artifact.part_fields(getattr(self, part, None))):
+                raise ValueError(
+                    f"{type(self).__name__} has no parameter {name!r}. It has: {', '.join(sorted(known))}."
+                )
+            setattr(self, part, dataclasses.replace(getattr(self, part), **{key: value}) if key else value)
+        return self
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted forecaster to a folder; `tsrnn.load` reads it and predicts the same bits.
+
+        Parameters
+        ----------
+        path : str or Path
+            A new folder, or one that holds a saved model, which is replaced.
+        """
+        check_is_fitted(self, "history_")
+        spec = {"type": type(self).__name__} | {
+            name: artifact.encode(v) for name, v in self.get_params(deep=False).items()
+        }
+        values, arrays = self._state()
+        artifact.write(path, artifact.Artifact(spec, values, arrays, self.history_))
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """What was learned besides `history_`: small values, and arrays by name."""
+        return {}, {}
+
+    def restore(self, saved: artifact.Artifact) -> Self:
+        """Take over what a saved model had learned."""
+        self.history_ = saved.history
+        self._restore(saved)
+        return self
+
+    def _restore(self, saved: artifact.Artifact) -> None:
+        """The inverse of `_state`."""
+
+
+def interval_columns(name: str, level: Iterable[float]) -> tuple[list[str], list[float]]:
+    """Columns of central intervals and the quantiles they stand for.
+
+    Examples
+    --------
+    >>> interval_columns("LSTM", [90])
+    (['LSTM-lo-90', 'LSTM-hi-90'], [0.05, 0.95])
+    """
+    columns: list[str] = []
+    quantiles: list[float] = []
+    for p in level:
+        if not 0 < p < 100:
+            raise ValueError(f"level={p!r} is not a percentage between 0 and 100, as in level=[80, 95].")
+        columns += [f"{name}-lo-{p:g}", f"{name}-hi-{p:g}"]
+        quantiles += [round((100 - p) / 200, 9), round((100 + p) / 200, 9)]
+    return columns, quantiles
+
+
+def forecast_frame(
+    panel: Panel,
+    series: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    values: NDArray[np.float64],
+    columns: Sequence[str],
+) -> pd.DataFrame:
+    """Forecasts as a long frame.
+
+    Parameters
+    ----------
+    panel : Panel
+        The panel given to `AbstractForecaster.forecast_panel`.
+    series, ends : array of int, shape (B,)
+        The cutoffs forecast from.
+    values : array, shape (B, H, C, K)
+        Forecasts.
+    columns : sequence of str, length K
+        Their names.
+
+    Returns
+    -------
+    DataFrame
+        ``id_col, time_col`` and the columns; B * C * H rows, the channels of a joint panel as series of their own.
+    """
+    n, horizon, channels, _ = values.shape
+    at = (panel.indptr[series] + ends)[:, None] + np.arange(horizon)
+    times = np.repeat(panel.times[at][:, None], channels, axis=1)
+    frame = pd.DataFrame(
+        {
+            panel.schema.id_col: np.repeat(panel.labels[series].reshape(-1), horizon),
+            panel.schema.time_col: panel.stamps(times.reshape(-1)),
+        }
+    )
+    flat = np.swapaxes(values, 1, 2).reshape(n * channels * horizon, -1)
+    frame[list(columns)] = flat
+    return frame.infer_objects()

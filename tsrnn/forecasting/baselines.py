@@ -1,0 +1,150 @@
+"""Forecasts that need no training, under the same contract: the bar that every network must clear.
+
+Intervals are normal, with the standard deviation of the one-step (or one-season) residuals of the history before each
+cutoff and the growth with the horizon that each method implies.
+
+References
+----------
+R. J. Hyndman and G. Athanasopoulos (2021), Forecasting: Principles and Practice, 3rd ed., sections 5.2 and 5.5.
+"""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from tsrnn.data import Panel
+from tsrnn.data.calendar import Frequency
+from tsrnn.forecasting.base import AbstractForecaster
+
+__all__ = ["Drift", "HistoricAverage", "Naive", "SeasonalNaive"]
+
+FloatArray = NDArray[np.float64]
+
+
+class AbstractBaseline(AbstractForecaster):
+    """A forecast that is a formula over the history before the cutoff."""
+
+    def __init__(self, *, horizon: int) -> None:
+        self.horizon = horizon
+
+    @property
+    def name(self) -> str:
+        """The class name."""
+        return type(self).__name__
+
+    def _fit(self, panel: Panel) -> None:
+        """Nothing is learned: the history is the model."""
+
+    @abstractmethod
+    def _formula(self, y: FloatArray, freq: Frequency) -> tuple[FloatArray, FloatArray]:
+        """Mean and standard deviation, each of shape (H,), from a history of shape (T,) that may hold NaN."""
+
+    def forecast_panel(
+        self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], quantiles: Sequence[float] = ()
+    ) -> FloatArray:
+        """Forecast from any number of cutoffs; see `AbstractForecaster.forecast_panel`."""
+        channels = panel.values.shape[1]
+        out = np.empty((len(series), self.horizon, channels, 1 + len(quantiles)))
+        z = norm.ppf(np.asarray(quantiles, dtype=np.float64))
+        for b, (i, end) in enumerate(zip(series, ends, strict=True)):
+            history = panel.values[panel.indptr[i] : panel.indptr[i] + end]
+            for c in range(channels):
+                mean, deviation = self._formula(history[:, c], panel.freq)
+                out[b, :, c, 0] = mean
+                out[b, :, c, 1:] = mean[:, None] + deviation[:, None] * z
+        return out
+
+
+class Naive(AbstractBaseline):
+    """The last observed value.
+
+    Parameters
+    ----------
+    horizon : int
+        Steps ahead.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> sales = pd.Series([3.0, 5.0, 4.0], index=pd.date_range("2024-01-01", periods=3), name="sales")
+    >>> Naive(horizon=2).fit(sales).predict(level=[])["Naive"].tolist()
+    [4.0, 4.0]
+    """
+
+    def _formula(self, y: FloatArray, freq: Frequency) -> tuple[FloatArray, FloatArray]:
+        return _last_season(y, 1, self.horizon)
+
+
+class SeasonalNaive(AbstractBaseline):
+    """The last observed value of the same season.
+
+    Parameters
+    ----------
+    horizon : int
+        Steps ahead.
+    season_length : int, optional
+        Steps in a season; by default the one usual at the data's frequency (12 for months, 24 for hours ...).
+    """
+
+    def __init__(self, *, horizon: int, season_length: int | None = None) -> None:
+        super().__init__(horizon=horizon)
+        self.season_length = season_length
+
+    def _formula(self, y: FloatArray, freq: Frequency) -> tuple[FloatArray, FloatArray]:
+        return _last_season(y, freq.season_length if self.season_length is None else self.season_length, self.horizon)
+
+
+class Drift(AbstractBaseline):
+    """The line through the first and the last observed value, prolonged.
+
+    Parameters
+    ----------
+    horizon : int
+        Steps ahead.
+    """
+
+    def _formula(self, y: FloatArray, freq: Frequency) -> tuple[FloatArray, FloatArray]:
+        seen = np.flatnonzero(~np.isnan(y))
+        if len(seen) < 2:
+            return _last_season(y, 1, self.horizon)
+        first, last = seen[0], seen[-1]
+        slope = (y[last] - y[first]) / (last - first)
+        steps = len(y) - 1 - last + np.arange(1, self.horizon + 1)
+        deviation = _spread(np.diff(y) - slope, 1)
+        return y[last] + slope * steps, deviation * np.sqrt(steps * (1 + steps / max(1, last - first)))
+
+
+class HistoricAverage(AbstractBaseline):
+    """The mean of all observed values.
+
+    Parameters
+    ----------
+    horizon : int
+        Steps ahead.
+    """
+
+    def _formula(self, y: FloatArray, freq: Frequency) -> tuple[FloatArray, FloatArray]:
+        seen = y[~np.isnan(y)]
+        mean = seen.mean() if len(seen) else np.nan
+        deviation = _spread(seen - mean, 1) * np.sqrt(1 + 1 / max(1, len(seen)))
+        return np.full(self.horizon, mean), np.full(self.horizon, deviation)
+
+
+def _last_season(y: FloatArray, season: int, horizon: int) -> tuple[FloatArray, FloatArray]:
+    """Repeat the last season; a missing value of it is taken from the season before, and so on back."""
+    padded = np.concatenate([np.full(-len(y) % season, np.nan), y]).reshape(-1, season)
+    seen = ~np.isnan(padded)
+    age = np.where(seen.any(axis=0), seen[::-1].argmax(axis=0), 0)
+    last = padded[len(padded) - 1 - age, np.arange(season)] if len(padded) else np.full(season, np.nan)
+    steps = np.arange(horizon)
+    cycles = steps // season + 1 + age[steps % season]
+    return last[steps % season], _spread(y[season:] - y[:-season], 0) * np.sqrt(cycles)
+
+
+def _spread(residuals: FloatArray, ddof: int) -> float:
+    """Standard deviation about zero of the residuals that are there; NaN when there are too few."""
+    seen = residuals[~np.isnan(residuals)]
+    return float(np.sqrt((seen**2).sum() / (len(seen) - ddof))) if len(seen) > ddof else np.nan

@@ -1,0 +1,177 @@
+"""Models as plain mappings: what a run file writes and what a saved model keeps."""
+
+import difflib
+import inspect
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from tsrnn.forecasting import artifact
+from tsrnn.forecasting.base import AbstractForecaster
+from tsrnn.forecasting.baselines import Drift, HistoricAverage, Naive, SeasonalNaive
+from tsrnn.forecasting.forecaster import Forecaster
+from tsrnn.nn.networks import GRU, LSTM, RNN
+from tsrnn.nn.outputs import Point, Quantiles
+from tsrnn.training.optimizer import Adam
+from tsrnn.training.state import Training
+from tsrnn.transforms.scale import RobustScaler, StandardScaler
+
+__all__ = ["SpecError", "from_spec", "load", "to_spec"]
+
+MODELS: dict[str, type[AbstractForecaster]] = {
+    m.__name__: m for m in (Forecaster, Naive, SeasonalNaive, Drift, HistoricAverage)
+}
+"""Every forecaster that a specification can name."""
+
+PARTS: dict[str, dict[str, type]] = {
+    slot: {c.__name__: c for c in classes}
+    for slot, classes in {
+        "network": (LSTM, GRU, RNN),
+        "output": (Quantiles, Point),
+        "transforms": (StandardScaler, RobustScaler),
+        "optimizer": (Adam,),
+        "training": (Training,),
+    }.items()
+}
+"""The parts of a `Forecaster`, by parameter; the first is meant where no type is given."""
+
+
+class SpecError(ValueError):
+    """A specification that names something unknown, or a value that does not fit.
+
+    Attributes
+    ----------
+    where : tuple of str
+        Path of the key.
+    """
+
+    def __init__(self, where: Iterable[str], message: str) -> None:
+        self.where = tuple(where)
+        super().__init__(message)
+
+
+def to_spec(model: AbstractForecaster) -> dict[str, Any]:
+    """A model's parameters as a plain mapping, every default written out.
+
+    Examples
+    --------
+    >>> to_spec(SeasonalNaive(horizon=12))
+    {'type': 'SeasonalNaive', 'horizon': 12, 'season_length': None}
+    """
+    return {"type": type(model).__name__} | {
+        name: artifact.encode(v) for name, v in model.get_params(deep=False).items()
+    }
+
+
+def from_spec(spec: Any, *, where: tuple[str, ...] = (), **defaults: Any) -> AbstractForecaster:
+    """Build a model from a mapping.
+
+    Parameters
+    ----------
+    spec : mapping or str
+        ``{type: SeasonalNaive, season_length: 12}`` or ``{network: {type: LSTM, hidden_size: 32}, training:
+        {max_steps: 300}}``. ``type`` is ``Forecaster`` where a network is given; a name alone stands for a type with
+        its defaults.
+    where : tuple of str
+        Path of this mapping, for messages.
+    **defaults
+        Parameters such as ``horizon`` that the mapping need not repeat; those the model does not have are left out.
+
+    Raises
+    ------
+    SpecError
+        With the path of the key at fault and the nearest known name.
+
+    Examples
+    --------
+    >>> from_spec({"network": {"type": "GRU", "hidden_size": 8}}, horizon=3).network.hidden_size
+    8
+    """
+    kind, given = _split(spec, where)
+    if not given and kind is None:
+        raise SpecError(
+            where, f"give a type, one of {', '.join(MODELS)}, or a network, one of {', '.join(PARTS['network'])}."
+        )
+    kind = kind or "Forecaster"
+    cls = MODELS[_known(kind, MODELS, (*where, "type"), "model type")]
+    names = list(inspect.signature(cls).parameters)
+    values: dict[str, Any] = {name: v for name, v in defaults.items() if name in names}
+    hints = get_type_hints(cls.__init__)
+    for key, value in given.items():
+        at = (*where, key)
+        _known(key, names, at, f"parameter of {kind}")
+        values[key] = _part(key, value, at) if key in PARTS else _checked(hints[key], value, at)
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise SpecError(where, f"{kind}: {str(error).split('__init__() ')[-1]}.") from None
+
+
+def load(path: str | Path) -> AbstractForecaster:
+    """Read a forecaster that was saved with ``model.save(path)``; its predictions are equal to the bit.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no saved model.
+    ValueError
+        If it was written by a newer, incompatible version.
+    """
+    saved = artifact.read(path)
+    return from_spec(saved.spec).restore(saved)
+
+
+def _part(slot: str, spec: Any, where: tuple[str, ...]) -> Any:
+    if spec is None and slot == "transforms":
+        return None
+    choices = PARTS[slot]
+    kind, given = _split(spec, where)
+    cls = choices[next(iter(choices)) if kind is None else _known(kind, choices, (*where, "type"), slot)]
+    names, hints = artifact.part_fields(cls), get_type_hints(cls)
+    values = {}
+    for key, value in given.items():
+        _known(key, names, (*where, key), f"parameter of {cls.__name__}")
+        values[key] = _checked(hints[key], value, (*where, key))
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise SpecError(where, str(error)) from None
+
+
+def _split(spec: Any, where: tuple[str, ...]) -> tuple[str | None, dict[str, Any]]:
+    """The type and the other keys."""
+    if isinstance(spec, str):
+        return spec, {}
+    if not isinstance(spec, Mapping):
+        raise SpecError(where, f"expected a mapping or the name of a type, got {spec!r}.")
+    rest = dict(spec)
+    kind = rest.pop("type", None)
+    if kind is not None and not isinstance(kind, str):
+        raise SpecError((*where, "type"), f"a type is a name, got {kind!r}.")
+    return kind, rest
+
+
+def _known(name: str, choices: Iterable[str], where: tuple[str, ...], what: str) -> str:
+    choices = list(choices)
+    if name in choices:
+        return name
+    near = difflib.get_close_matches(str(name), choices, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise SpecError(where, f"{name!r} is not a known {what}.{hint} Known: {', '.join(choices)}.")
+
+
+def _checked(hint: Any, value: Any, where: tuple[str, ...]) -> Any:
+    try:
+        return TypeAdapter(hint).validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        raise SpecError(where, f"{error.errors()[0]['msg']}, got {value!r}.") from None
+    except TypeError:
+        raise SpecError(where, f"{value!r} is not a plain value.") from None
