@@ -222,7 +222,7 @@ def test_short_and_empty_series_are_named(ragged):
         small().fit(empty)
 
 
-@pytest.mark.parametrize("bad", [{"horizon": 0}, {"horizon": 2.5}, {"context_length": 0}])
+@pytest.mark.parametrize("bad", [{"horizon": 0}, {"horizon": 2.5}, {"context_length": 0}, {"season_length": 9}])
 def test_bad_sizes_are_refused_in_fit(ragged, bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         small(**bad).fit(ragged)

@@ -88,7 +88,7 @@ def test_outputs_refuse_nonsense(bad):
 @pytest.mark.parametrize("network", [RNN, GRU, LSTM])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_model_shapes_and_the_reach_of_the_newest_observation(network, layers):
-    model = Model(network(hidden_size=6, num_layers=layers), Quantiles(), "standard")
+    model = Model(network(hidden_size=6, num_layers=layers), Quantiles(), "standard", 1)
     batch = make_batch()
     params = model.init(jax.random.key(0), batch)
     forecast = model(params, batch)
@@ -105,7 +105,7 @@ def test_model_shapes_and_the_reach_of_the_newest_observation(network, layers):
 
 
 def test_missing_targets_count_nothing_in_the_loss():
-    model = Model(GRU(hidden_size=4), Point(), "last")
+    model = Model(GRU(hidden_size=4), Point(), "last", 2)
     batch = make_batch()
     params = model.init(jax.random.key(0), batch)
     loss = jax.value_and_grad(lambda p, b: ForecastLoss(model)(p, b, None)[0])
@@ -116,11 +116,19 @@ def test_missing_targets_count_nothing_in_the_loss():
 
 
 def test_dropout_acts_in_training_only():
-    model = Model(GRU(hidden_size=16, num_layers=2, dropout=0.5), Point(), "last")
+    model = Model(GRU(hidden_size=16, num_layers=2, dropout=0.5), Point(), "last", 1)
     batch = make_batch()
     params = model.init(jax.random.key(0), batch)
-    quiet, _, _ = model.raw(params, batch, None)
-    one, _, _ = model.raw(params, batch, jax.random.key(1))
-    two, _, _ = model.raw(params, batch, jax.random.key(2))
+    quiet, one, two = (model.raw(params, batch, key) for key in (None, jax.random.key(1), jax.random.key(2)))
     assert (one != two).any()
-    np.testing.assert_array_equal(quiet, model.raw(params, batch, None)[0])
+    np.testing.assert_array_equal(quiet, model.raw(params, batch, None))
+
+
+@pytest.mark.parametrize("how", ["none", "mean", "standard", "last"])
+def test_a_network_that_says_nothing_repeats_the_last_season(how):
+    model = Model(GRU(hidden_size=4), Point(), how, 2)
+    batch = make_batch()
+    batch = batch._replace(context_observed=jnp.ones_like(batch.context_observed))
+    silent = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0), batch))
+    want = jnp.stack([batch.context[:, -2], batch.context[:, -1], batch.context[:, -2]], axis=1)
+    np.testing.assert_allclose(model(silent, batch)[..., 0], want, atol=1e-5)

@@ -53,6 +53,9 @@ class Forecaster(AbstractForecaster):
     context_length : int, optional
         Steps of history the network reads. By default two seasons or two horizons, whichever is longer, within 8 and
         256 and no longer than the series; see ``context_length_`` after `fit`.
+    season_length : int, optional
+        Steps in the season whose last run the network starts from, as `SeasonalNaive` does. By default the one usual at the data's
+        frequency if the network reads that far back, otherwise 1: the last value.
     output : AbstractOutput, default Quantiles()
         What is forecast and by which loss it is learned.
     transforms : AbstractScaler or None, default StandardScaler()
@@ -70,8 +73,8 @@ class Forecaster(AbstractForecaster):
     ----------
     history_ : Panel
         The end of the training data, as much of it as the network reads.
-    context_length_ : int
-        Steps of history read.
+    context_length_, season_length_ : int
+        Steps of history read, and of the season.
     params_ : pytree of arrays
         Trained weights.
     scaling_ : Scaling or None
@@ -94,6 +97,7 @@ class Forecaster(AbstractForecaster):
         *,
         horizon: int,
         context_length: int | None = None,
+        season_length: int | None = None,
         output: AbstractOutput = Quantiles(),  # noqa: B008  a frozen value
         transforms: AbstractScaler | None = StandardScaler(),  # noqa: B008  a frozen value
         normalization: WindowNorm = "last",
@@ -104,6 +108,7 @@ class Forecaster(AbstractForecaster):
         self.network = network
         self.horizon = horizon
         self.context_length = context_length
+        self.season_length = season_length
         self.output = output
         self.transforms = transforms
         self.normalization = normalization
@@ -132,10 +137,11 @@ class Forecaster(AbstractForecaster):
 
     @property
     def _model(self) -> Model:
-        return Model(self.network, self.output, self.normalization)
+        return Model(self.network, self.output, self.normalization, self.season_length_)
 
     def _fit(self, panel: Panel) -> None:
         self.context_length_ = self._choose_context(panel)
+        self.season_length_ = self._choose_season(panel)
         held = validation_rows(panel.lengths, self.horizon, self.training.validation)
         learned = panel.until(panel.lengths - held)
         check_observed(
@@ -197,6 +203,16 @@ class Forecaster(AbstractForecaster):
         wanted = int(np.clip(2 * max(panel.freq.season_length, self.horizon), 8, 256))
         return max(1, min(wanted, int(panel.lengths.max()) - self.horizon))
 
+    def _choose_season(self, panel: Panel) -> int:
+        if self.season_length is None:
+            usual = panel.freq.season_length
+            return usual if usual <= self.context_length_ else 1
+        if not 1 <= self.season_length <= self.context_length_:
+            raise ValueError(
+                f"season_length={self.season_length!r} must lie between 1 and the context_length, {self.context_length_}."
+            )
+        return self.season_length
+
     def _scaling_on(self, panel: Panel, known: NDArray[np.int64]) -> Scaling | None:
         """The fitted scaling, in the panel's order."""
         if self.transforms is None or self.scaling_ is None:
@@ -225,11 +241,12 @@ class Forecaster(AbstractForecaster):
             arrays |= {"scaling/location": self.scaling_.location, "scaling/scale": self.scaling_.scale}
         run = dataclasses.asdict(self.training_)
         arrays |= {f"training/{name}": run.pop(name) for name in _LOSSES}
-        return {"context_length": self.context_length_, "training": run}, arrays
+        values = {"context_length": self.context_length_, "season_length": self.season_length_, "training": run}
+        return values, arrays
 
     def _restore(self, saved: Artifact) -> None:
         values, arrays = saved.values, saved.arrays
-        self.context_length_ = values["context_length"]
+        self.context_length_, self.season_length_ = values["context_length"], values["season_length"]
         self._covariate_stats = arrays["covariates/location"], arrays["covariates/scale"]
         self.scaling_ = None
         if "scaling/location" in arrays:

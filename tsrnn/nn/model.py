@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from tsrnn.nn.networks import AbstractNetwork
@@ -22,6 +23,9 @@ Params = Any
 class Model:
     """Network, output and normalization. Equal values hash alike, so equal models share one compiled program.
 
+    The network's numbers are added to the forecast that repeats the last season of the window, which the decoder also
+    reads: what is learned is how the future departs from the seasonal naive forecast.
+
     Parameters
     ----------
     network : AbstractNetwork
@@ -30,39 +34,57 @@ class Model:
         What the raw numbers mean.
     normalization : {"none", "mean", "standard", "last"}
         How a window is normalized by its own history.
+    season_length : int
+        Steps in a season, at most the context's length; 1 repeats the last value.
     """
 
     network: AbstractNetwork
     output: AbstractOutput
     normalization: WindowNorm
+    season_length: int
 
     def init(self, key: PRNGKeyArray, batch: Batch) -> Params:
         """Fresh weights for batches shaped like this one."""
-        inputs, size = self._inputs(batch)[0], self._size(batch)
-        return self.network.init(key, inputs, batch.valid, batch.future, size=size)
+        return self.network.init(key, *self._inputs(batch), size=self._size(batch))
 
-    def raw(self, params: Params, batch: Batch, key: PRNGKeyArray | None) -> tuple[Array, Array, Array]:
-        """Values of the normalized target, shape (B, H, C, Q), and the location and scale of each window, (B, 1, C)."""
-        inputs, location, scale = self._inputs(batch)
+    def raw(self, params: Params, batch: Batch, key: PRNGKeyArray | None) -> Float[Array, "B H C Q"]:
+        """Values of the normalized target."""
         rngs = None if key is None else {"dropout": key}
         raw: Any = self.network.apply(
-            params, inputs, batch.valid, batch.future, size=self._size(batch), train=key is not None, rngs=rngs
+            params, *self._inputs(batch), size=self._size(batch), train=key is not None, rngs=rngs
         )
         b, h, c = batch.target.shape
-        return self.output.values(jnp.reshape(raw, (b, h, c, self.output.size))), location, scale
+        season, _ = self._season(batch)
+        return self.output.values(jnp.reshape(raw, (b, h, c, self.output.size))) + season[..., None]
+
+    def stats(self, batch: Batch) -> tuple[Float[Array, "B 1 C"], Float[Array, "B 1 C"]]:
+        """Location and scale of each window."""
+        return window_stats(batch.context, batch.context_observed, self.normalization)
 
     def __call__(self, params: Params, batch: Batch) -> Float[Array, "B H C Q"]:
         """Forecast in the units of ``batch.context``."""
-        values, location, scale = self.raw(params, batch, None)
-        return values * scale[..., None] + location[..., None]
+        location, scale = self.stats(batch)
+        return self.raw(params, batch, None) * scale[..., None] + location[..., None]
 
     def _size(self, batch: Batch) -> int:
         return batch.target.shape[-1] * self.output.size
 
+    def _history(self, batch: Batch) -> Float[Array, "B T C"]:
+        """The normalized window, 0 where missing."""
+        location, scale = self.stats(batch)
+        return jnp.where(batch.context_observed, (batch.context - location) / scale, 0)
+
+    def _season(self, batch: Batch) -> tuple[Float[Array, "B H C"], Float[Array, "B H C"]]:
+        """The last season of the window, repeated over the horizon, and where it was observed."""
+        behind = batch.context.shape[1] - self.season_length
+        steps = behind + np.arange(batch.target.shape[1]) % self.season_length
+        x = self._history(batch)
+        return x[:, steps], batch.context_observed[:, steps].astype(x.dtype)
+
     def _inputs(self, batch: Batch) -> tuple[Array, Array, Array]:
-        location, scale = window_stats(batch.context, batch.context_observed, self.normalization)
-        x = jnp.where(batch.context_observed, (batch.context - location) / scale, 0)
-        return jnp.concatenate([x, batch.context_observed.astype(x.dtype), batch.past], axis=-1), location, scale
+        x = self._history(batch)
+        past = jnp.concatenate([x, batch.context_observed.astype(x.dtype), batch.past], axis=-1)
+        return past, batch.valid, jnp.concatenate([*self._season(batch), batch.future], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -76,8 +98,8 @@ class ForecastLoss:
 
     def __call__(self, params: Params, batch: Batch, key: PRNGKeyArray | None) -> tuple[Float[Array, ""], None]:
         """Mean loss over the observed targets."""
-        values, location, scale = self.model.raw(params, batch, key)
-        losses = self.model.output.loss(values, (batch.target - location) / scale)
+        location, scale = self.model.stats(batch)
+        losses = self.model.output.loss(self.model.raw(params, batch, key), (batch.target - location) / scale)
         seen = batch.target_observed
         return jnp.where(seen, losses, 0).sum() / jnp.maximum(seen.sum(), 1).astype(losses.dtype), None
 
