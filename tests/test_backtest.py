@@ -1,0 +1,366 @@
+"""The backtest against a naive double loop, against published figures, and against what must never happen."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import utilsforecast.losses as nixtla
+from utilsforecast.evaluation import evaluate
+
+from tsrnn.data import DataError
+from tsrnn.evaluation import BacktestEvent, BacktestInterrupted, backtest
+from tsrnn.evaluation import metrics as formulas
+from tsrnn.forecasting.base import AbstractForecaster
+from tsrnn.forecasting.baselines import Drift, HistoricAverage, Naive, SeasonalNaive
+
+H = 5
+BASELINES = [Naive(horizon=H), SeasonalNaive(horizon=H), Drift(horizon=H), HistoricAverage(horizon=H)]
+
+
+class TrainedMean(AbstractForecaster):
+    """Forecasts the mean of the rows that it was fitted on, so that what it saw can be read off; no intervals."""
+
+    def __init__(self, *, horizon):
+        self.horizon = horizon
+
+    @property
+    def name(self):
+        return type(self).__name__
+
+    @property
+    def default_level(self):
+        return ()
+
+    def _fit(self, panel):
+        self.mean_ = np.nanmean(panel.values)
+
+    def forecast_panel(self, panel, series, ends, quantiles=()):
+        assert not quantiles
+        return np.full((len(series), self.horizon, panel.values.shape[1], 1), self.mean_)
+
+
+class Stopped(TrainedMean):
+    """Ctrl-C in the middle of fitting."""
+
+    def _fit(self, panel):
+        raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def ragged():
+    """Three daily series of 60, 43 and 51 days, one with missing stamps and values, one at a cutoff."""
+    rng = np.random.default_rng(0)
+    frames = []
+    for name, length, start in (("c", 60, "2024-01-01"), ("a", 43, "2023-06-01"), ("b", 51, "2024-02-01")):
+        days = pd.date_range(start, periods=length)
+        y = 10 + 3 * np.sin(np.arange(length) * 2 * np.pi / 7) + rng.normal(0, 1, length)
+        frames.append(pd.DataFrame({"unique_id": name, "ds": days, "y": y}))
+    df = pd.concat(frames, ignore_index=True)
+    df.loc[[20, 48, 70, 101], "y"] = np.nan  # 101 is the last row of "a", which is only ever tested
+    return df.drop(index=[10, 11, 54, 80, 120]).reset_index(drop=True)  # 54 is a cutoff of "c"
+
+
+def known_rows(df, horizon, n_windows, step_size):
+    """Every (series, fold): the rows known at its cutoff and those to forecast, by plain pandas on a daily grid."""
+    for name, rows in df.groupby("unique_id", sort=False):
+        grid = rows.set_index("ds")["y"].asfreq("D")
+        for fold in range(n_windows):
+            end = len(grid) - horizon - (n_windows - 1 - fold) * step_size
+            yield name, fold, grid.iloc[:end], grid.iloc[end : end + horizon]
+
+
+@pytest.mark.parametrize("step_size", [H, 2, 8])
+def test_a_naive_double_loop_agrees(ragged, step_size):
+    result = backtest(BASELINES, ragged, n_windows=3, step_size=step_size, refit=True, level=[80])
+    expected = []
+    for name, _, known, tested in known_rows(ragged, H, 3, step_size):
+        past = known.rename_axis("ds").reset_index().assign(unique_id=name)
+        block = pd.DataFrame({"unique_id": name, "ds": tested.index, "cutoff": known.index[-1], "y": tested.to_numpy()})
+        for model in BASELINES:
+            forecast = type(model)(**model.get_params()).fit(past).predict(level=[80])
+            block = block.merge(forecast, on=["unique_id", "ds"], validate="one_to_one")
+        expected.append(block)
+    pd.testing.assert_frame_equal(result.forecasts, pd.concat(expected, ignore_index=True), check_dtype=False)
+
+
+def test_hand_made_forecasts_agree(ragged):
+    result = backtest([Naive(horizon=H), SeasonalNaive(horizon=H, season_length=7)], ragged, n_windows=2)
+    rows = iter(result.forecasts.itertuples(index=False))
+    for name, _, known, tested in known_rows(ragged, H, 2, H):
+        for day, y in tested.items():
+            row = next(rows)
+            assert (row.unique_id, row.ds, row.cutoff) == (name, day, known.index[-1])
+            assert row.y == y or np.isnan([row.y, y]).all()
+            assert row.Naive == known.dropna().iloc[-1]
+            same_day = known[known.index.day_of_week == day.day_of_week].dropna()
+            assert row.SeasonalNaive == same_day.iloc[-1]
+    assert next(rows, None) is None
+
+
+@pytest.mark.parametrize(("refit", "fits"), [(False, [0]), (True, [0, 1, 2, 3, 4]), (2, [0, 2, 4]), (9, [0])])
+def test_refit_says_what_a_model_was_fitted_on(ragged, refit, fits):
+    result = backtest(TrainedMean(horizon=H), ragged, n_windows=5, refit=refit)
+    known = [pd.concat([rows for _, k, rows, _ in known_rows(ragged, H, 5, H) if k == fold]) for fold in range(5)]
+    means = [known[max(fit for fit in fits if fit <= fold)].mean() for fold in range(5)]
+    seen = result.forecasts["TrainedMean"].to_numpy().reshape(3, 5, H)
+    np.testing.assert_allclose(seen, np.broadcast_to(np.array(means)[None, :, None], seen.shape), rtol=1e-12)
+    assert result.timings["fold"].tolist() == fits
+
+
+# Every forecaster belongs here: whatever stands after a cutoff must not change a bit of what is forecast from it.
+LEAKAGE_MODELS = [*BASELINES, TrainedMean(horizon=H)]
+
+
+@pytest.mark.parametrize("refit", [False, True])
+@pytest.mark.parametrize("poison", [1e9, np.nan])
+@pytest.mark.parametrize("model", LEAKAGE_MODELS, ids=lambda model: model.name)
+def test_nothing_after_a_cutoff_matters(ragged, model, poison, refit):
+    n_windows = 3
+    clean = backtest(model, ragged, n_windows=n_windows, refit=refit)
+    columns = [column for column in clean.forecasts if column.startswith(model.name)]
+    for fold in range(n_windows):
+        poisoned = ragged.copy()
+        for name, k, known, _ in known_rows(ragged, H, n_windows, H):
+            if k == fold:
+                poisoned.loc[(ragged["unique_id"] == name) & (ragged["ds"] > known.index[-1]), "y"] = poison
+        dirty = backtest(model, poisoned, n_windows=n_windows, refit=refit)
+        shape = (3, n_windows, H, len(columns))
+        before = clean.forecasts[columns].to_numpy().reshape(shape)[:, : fold + 1]
+        after = dirty.forecasts[columns].to_numpy().reshape(shape)[:, : fold + 1]
+        assert before.tobytes() == after.tobytes()
+        scales = [result.scale.reshape(3, n_windows)[:, : fold + 1].tobytes() for result in (clean, dirty)]
+        assert scales[0] == scales[1]
+
+
+def test_utilsforecast_takes_the_forecasts_as_they_are():
+    rng = np.random.default_rng(3)
+    ids, days = np.repeat(["u", "v"], 70), np.tile(pd.date_range("2024-01-01", periods=70), 2)
+    df = pd.DataFrame({"unique_id": ids, "ds": days, "y": rng.normal(20, 5, 140)})
+    result = backtest(BASELINES, df, n_windows=3, step_size=4, level=[50, 90])
+
+    def mase(df, models, id_col, target_col, train_df, cutoff_col, time_col):
+        return nixtla.mase(df, models, 7, train_df, id_col, target_col, cutoff_col, time_col)
+
+    def rmsse(df, models, id_col, target_col, train_df, cutoff_col, time_col):
+        return nixtla.rmsse(df, models, 7, train_df, id_col, target_col, cutoff_col, time_col)
+
+    plain = [nixtla.mae, nixtla.rmse, nixtla.mape, nixtla.smape, nixtla.nd, mase, rmsse]
+    theirs = evaluate(result.forecasts, [*plain, nixtla.mqloss, nixtla.coverage], train_df=df, level=[50, 90])
+    wide = theirs.melt(["unique_id", "cutoff", "metric"], var_name="model").pivot(
+        index=["model", "unique_id", "cutoff"], columns="metric", values="value"
+    )
+    wide["smape"] *= 200
+    names = {"nd": "wape", "mqloss": "pinball", "coverage_level50": "coverage-50", "coverage_level90": "coverage-90"}
+    ours = result.metrics.set_index(["model", "unique_id", "cutoff"]).sort_index()
+    assert len(ours) == 4 * 2 * 3
+    wide = wide.rename(columns=names).rename_axis(columns=None)[ours.columns]
+    pd.testing.assert_frame_equal(ours, wide, rtol=1e-10, check_dtype=False, check_index_type=False)
+
+
+def test_m4_hourly_gives_the_published_figures_of_the_seasonal_naive(shared_data):
+    folder = shared_data / "forecast" / "m4"
+    halves = [pd.read_csv(folder / f"Hourly-{half}.csv", index_col=0) for half in ("train", "test")]
+    values = [
+        np.r_[train[~np.isnan(train)], test] for train, test in zip(*(half.to_numpy() for half in halves), strict=True)
+    ]
+    df = pd.DataFrame(
+        {
+            "unique_id": np.repeat(halves[0].index, [len(y) for y in values]),
+            "ds": np.concatenate([np.arange(len(y)) for y in values]),
+            "y": np.concatenate(values),
+        }
+    )
+    models = SeasonalNaive(horizon=48, season_length=24)
+    board = backtest(models, df, season_length=24, metrics=["smape", "mase"]).leaderboard()
+    assert board[["smape", "mase"]].round(3).to_numpy().tolist() == [[13.912, 1.193]]
+
+
+def test_the_leaderboard_counts_every_series_the_same():
+    """Mean over cutoffs, then over series; a missing cell must not shift the weight of its series."""
+    days = pd.date_range("2024-01-01", periods=12)
+    near, far = np.zeros(12), np.arange(12.0) * 10
+    near[:10:2] = 1
+    near[-2:] = np.nan  # nothing to judge in the last fold of "near"
+    df = pd.DataFrame({"unique_id": np.repeat(["near", "far"], 12), "ds": np.tile(days, 2), "y": np.r_[near, far]})
+    result = backtest(Naive(horizon=2), df, n_windows=2, metrics=["mae"])
+    per_cell = result.metrics.set_index(["unique_id", "cutoff"])["mae"].unstack()
+    near_mae = 0.5  # known ... 1, 0 | 1, 0: off by one and right
+    assert per_cell.loc["near"].tolist() == [near_mae, pytest.approx(np.nan, nan_ok=True)]
+    assert per_cell.loc["far"].tolist() == [15.0, 15.0]
+    assert result.leaderboard()["mae"].tolist() == [(near_mae + 15.0) / 2]
+    assert result.n_undefined[["model", "mae"]].to_numpy().tolist() == [["Naive", 1]]
+
+
+def test_the_leaderboard_is_sorted_and_complete(ragged):
+    board = backtest(BASELINES, ragged, n_windows=2).leaderboard()
+    names = ["model", "mase", "rmsse", "mae", "rmse", "smape", "mape", "wape", "pinball", "coverage-90"]
+    assert list(board) == names
+    assert set(board["model"]) == {"Naive", "SeasonalNaive", "Drift", "HistoricAverage"}
+    assert board["mase"].is_monotonic_increasing
+    assert board["mase"].nunique() == 4
+    by_mae = backtest(BASELINES, ragged, metrics=["rmse", "mae"]).leaderboard()
+    assert by_mae["rmse"].is_monotonic_increasing
+
+
+def test_a_constant_series_has_no_scale_and_is_counted():
+    index = pd.date_range("2024-01-01", periods=40)
+    df = pd.DataFrame({"flat": 3.0, "moving": np.arange(40.0) ** 2}, index=index)
+    result = backtest(Naive(horizon=4), df, n_windows=2)
+    flat = result.metrics[result.metrics["unique_id"] == "flat"]
+    assert flat[["mase", "rmsse"]].isna().all(axis=None)
+    assert (flat["mae"] == 0).all()
+    assert np.isfinite(result.leaderboard()[["mase", "rmsse"]].to_numpy()).all()
+    undefined = result.n_undefined.iloc[0]
+    assert undefined["mase"] == undefined["rmsse"] == 2
+    assert undefined["mae"] == 0
+    assert result.by_step()["Naive"].notna().all()
+
+
+def test_the_error_by_step_averages_to_mase():
+    rng = np.random.default_rng(5)
+    df = pd.DataFrame(rng.normal(0, 1, (80, 3)), columns=list("xyz"), index=pd.date_range("2024-01-01", periods=80))
+    result = backtest(BASELINES, df, n_windows=4)
+    steps = result.by_step()
+    assert steps["step"].tolist() == [1, 2, 3, 4, 5]
+    board = result.leaderboard()
+    assert list(steps)[1:] == board["model"].tolist()
+    np.testing.assert_allclose(steps.drop(columns="step").mean(), board["mase"], rtol=1e-12)
+    first = result.forecasts.groupby(["unique_id", "cutoff"]).first()
+    scale = pd.Series(
+        result.scale, index=result.forecasts[["unique_id", "cutoff"]].drop_duplicates().apply(tuple, axis=1)
+    )
+    scaled = (first["y"] - first["Drift"]).abs() / scale.to_numpy()
+    assert steps["Drift"][0] == pytest.approx(scaled.mean())
+
+
+def test_models_have_intervals_or_have_none(ragged):
+    models = [Naive(horizon=H), TrainedMean(horizon=H)]
+    result = backtest(models, ragged, level=[80, 95])
+    names = ["Naive", "Naive-lo-80", "Naive-hi-80", "Naive-lo-95", "Naive-hi-95", "TrainedMean"]
+    assert list(result.forecasts) == ["unique_id", "ds", "cutoff", "y", *names]
+    by_model = result.metrics.set_index("model")[["pinball", "coverage-80", "coverage-95"]]
+    assert by_model.loc["Naive"].notna().all(axis=None)
+    assert by_model.loc["TrainedMean"].isna().all(axis=None)
+    assert "Naive-lo-90" in backtest(models, ragged).forecasts
+    none = backtest(models, ragged, level=[])
+    assert list(none.forecasts)[4:] == ["Naive", "TrainedMean"]
+    assert not [name for name in none.metrics if name.startswith("coverage")]
+
+
+def test_a_mapping_names_the_models(ragged):
+    models = {"last week": SeasonalNaive(horizon=H, season_length=7), "last day": Naive(horizon=H)}
+    result = backtest(models, ragged, level=[])
+    assert list(result.forecasts)[4:] == ["last week", "last day"]
+    assert set(result.leaderboard()["model"]) == {"last week", "last day"}
+
+
+def test_the_callers_models_and_frame_are_left_alone(ragged):
+    model, before = TrainedMean(horizon=H), ragged.copy()
+    backtest([model], ragged, n_windows=2)
+    assert vars(model) == {"horizon": H}
+    pd.testing.assert_frame_equal(ragged, before)
+
+
+def test_other_column_names_zones_and_integer_time():
+    days = pd.date_range("2024-01-01", periods=30, tz="Europe/Berlin")
+    df = pd.DataFrame({"site": "s", "time": days, "load": np.arange(30.0)})
+    result = backtest(Naive(horizon=3), df, n_windows=2, id_col="site", time_col="time", target_col="load", level=[])
+    assert list(result.forecasts) == ["site", "time", "cutoff", "y", "Naive"]
+    assert list(result.metrics)[:3] == ["model", "site", "cutoff"]
+    assert result.forecasts["time"].tolist() == days[-6:].tolist()
+    assert result.forecasts["cutoff"].tolist() == [days[-7]] * 3 + [days[-4]] * 3
+    assert result.history.columns.tolist() == ["site", "time", "y"]
+    numbered = backtest(
+        Naive(horizon=3), df.assign(time=range(30))[["time", "load"]], time_col="time", target_col="load"
+    )
+    assert numbered.forecasts["cutoff"].tolist() == [26] * 3
+
+
+def test_joint_targets_are_series_of_their_own():
+    rng = np.random.default_rng(2)
+    df = pd.DataFrame(
+        {"ds": pd.date_range("2024-01-01", periods=40), "p": rng.normal(size=40), "q": rng.normal(size=40)}
+    )
+    joint = backtest(BASELINES, df, n_windows=2, target_col=["p", "q"])
+    order = ["unique_id", "cutoff", "ds"]
+    for name in ("p", "q"):
+        alone = backtest(BASELINES, df[["ds", name]], n_windows=2, target_col=name)
+        own = joint.forecasts[joint.forecasts["unique_id"] == name].sort_values(order, ignore_index=True)
+        pd.testing.assert_frame_equal(own, alone.forecasts)
+        cells = joint.metrics[joint.metrics["unique_id"] == name].reset_index(drop=True)
+        pd.testing.assert_frame_equal(cells, alone.metrics)
+        history = joint.history[joint.history["unique_id"] == name].reset_index(drop=True)
+        pd.testing.assert_frame_equal(history, alone.history)
+
+
+def test_history_keeps_gaps(ragged):
+    history = backtest(Naive(horizon=H), ragged).history
+    assert len(history) == 60 + 43 + 51
+    given = history.merge(ragged, on=["unique_id", "ds"], how="left", suffixes=("", "_given"))
+    pd.testing.assert_series_equal(given["y"], given["y_given"], check_names=False)
+
+
+def test_events_tell_what_goes_on(ragged):
+    events = []
+    backtest([Naive(horizon=H), Drift(horizon=H)], ragged, n_windows=4, refit=3, on_event=events.append)
+    assert [(e.model, e.fold, e.seconds is None) for e in events] == [
+        (model, fold, begins) for model in ("Naive", "Drift") for fold in (0, 3) for begins in (True, False)
+    ]
+    assert all(isinstance(e, BacktestEvent) and e.n_windows == 4 for e in events)
+    assert all(e.seconds >= 0 for e in events[1::2])
+
+
+def test_what_was_finished_survives_an_interrupt(ragged):
+    models = [Naive(horizon=H), Drift(horizon=H), Stopped(horizon=H), SeasonalNaive(horizon=H)]
+    with pytest.raises(BacktestInterrupted) as stopped:
+        backtest(models, ragged, n_windows=2)
+    assert isinstance(stopped.value, KeyboardInterrupt)
+    whole = backtest(models[:2], ragged, n_windows=2)
+    pd.testing.assert_frame_equal(stopped.value.result.forecasts, whole.forecasts)
+    pd.testing.assert_frame_equal(stopped.value.result.leaderboard(), whole.leaderboard())
+    with pytest.raises(BacktestInterrupted) as at_once:
+        backtest(models[2:], ragged)
+    assert at_once.value.result is None
+
+
+def test_metrics_can_be_chosen(ragged):
+    result = backtest(Naive(horizon=H), ragged, n_windows=2, metrics=["smape", "coverage"], season_length=1)
+    assert list(result.metrics) == ["model", "unique_id", "cutoff", "smape", "coverage-90"]
+    assert result.season_length == 1
+    y, forecast = (result.forecasts[name].to_numpy().reshape(-1, H) for name in ("y", "Naive"))
+    np.testing.assert_array_equal(result.metrics["smape"], formulas.smape(y, forecast))
+
+
+@pytest.mark.parametrize(
+    ("models", "arguments", "error", "message"),
+    [
+        ([], {}, ValueError, "no models"),
+        ([Naive(horizon=3), Drift(horizon=4)], {}, ValueError, "same horizon, got Naive: 3, Drift: 4"),
+        ([Naive(horizon=3), Naive(horizon=3)], {}, ValueError, "2 models are called 'Naive'; pass a mapping"),
+        ([Naive], {}, TypeError, "is not a forecaster; pass an instance"),
+        ({"y": Naive(horizon=3)}, {}, ValueError, "cannot be called 'y'"),
+        ([Naive(horizon=3)], {"metrics": ["masse"]}, ValueError, "called 'masse'. Did you mean 'mase'"),
+        ([Naive(horizon=3)], {"refit": -1}, ValueError, "refit must be True, False or the number of folds"),
+        ([Naive(horizon=3)], {"refit": 1.5}, ValueError, "refit must be True, False or the number of folds"),
+        ([Naive(horizon=3)], {"n_windows": 15}, DataError, r"'a' \(43 rows\); at least 46"),
+        ([Naive(horizon=3)], {"n_windows": 0}, ValueError, "n_windows must be a positive integer"),
+        ([Naive(horizon=0)], {}, ValueError, "horizon must be a positive integer"),
+        ([Naive(horizon=3)], {"level": [100]}, ValueError, "level=100 is not a percentage"),
+    ],
+)
+def test_what_cannot_be_done_is_said(ragged, models, arguments, error, message):
+    with pytest.raises(error, match=message):
+        backtest(models, ragged, **arguments)
+
+
+def test_the_longest_need_of_all_models_is_asked_for():
+    class Demanding(TrainedMean):
+        def _rows_needed(self):
+            return 30, "to see a month"
+
+    series = pd.Series(np.arange(40.0), index=pd.date_range("2024-01-01", periods=40), name="s")
+    models = [Naive(horizon=5), Demanding(horizon=5)]
+    with pytest.raises(
+        DataError, match=r"'s' \(40 rows\); at least 45 rows.*15 to test.*before them 30, to see a month"
+    ):
+        backtest(models, series, n_windows=3)
+    assert len(backtest(models, series, n_windows=2).leaderboard()) == 2

@@ -1,0 +1,303 @@
+"""The backtest: every model forecasts from the same past cutoffs, and is judged by what came after them.
+
+Nothing after a cutoff touches a model: it is cloned, so the caller's stays as it was, and fitted cold on the
+rows up to the cutoff; the scales of `mase` and `rmsse` come from these rows too.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from tsrnn.data import Panel, Schema
+from tsrnn.evaluation import metrics as formulas
+from tsrnn.evaluation.result import BacktestInterrupted, BacktestResult
+from tsrnn.evaluation.splits import fold_ends
+from tsrnn.forecasting.base import AbstractForecaster, forecast_frame, interval_columns
+
+__all__ = ["METRICS", "BacktestEvent", "BacktestInterrupted", "BacktestResult", "backtest"]
+
+FloatArray = NDArray[np.float64]
+
+METRICS = ("mase", "rmsse", "mae", "rmse", "smape", "mape", "wape", "pinball", "coverage")
+"""Names that ``metrics`` may hold; see `tsrnn.evaluation.metrics`."""
+
+
+@dataclass(frozen=True)
+class BacktestEvent:
+    """A fit begins, or its forecasts are done.
+
+    Parameters
+    ----------
+    model : str
+        Name of the model.
+    fold : int
+        The first fold that this fit forecasts, from 0.
+    n_windows : int
+        Folds in all.
+    seconds : float, optional
+        Time for fitting and forecasting; None when it begins.
+    """
+
+    model: str
+    fold: int
+    n_windows: int
+    seconds: float | None = None
+
+
+def backtest(
+    models: AbstractForecaster | Sequence[AbstractForecaster] | Mapping[str, AbstractForecaster],
+    df: "pd.DataFrame | pd.Series[Any] | Panel",
+    *,
+    n_windows: int = 1,
+    step_size: int | None = None,
+    refit: bool | int = False,
+    level: Sequence[float] | None = None,
+    season_length: int | None = None,
+    metrics: Sequence[str] | None = None,
+    id_col: str = "unique_id",
+    time_col: str = "ds",
+    target_col: str | Sequence[str] = "y",
+    past_covariates: Sequence[str] = (),
+    future_covariates: Sequence[str] = (),
+    freq: str | int | None = None,
+    on_event: Callable[[BacktestEvent], object] | None = None,
+) -> BacktestResult:
+    """Forecast from past cutoffs and compare with what came after them.
+
+    Parameters
+    ----------
+    models : forecaster, sequence or mapping of forecasters
+        All of one horizon. A mapping names them; otherwise each has its own name. They are cloned and stay
+        unfitted.
+    df : DataFrame, Series or Panel
+        As in `AbstractForecaster.fit`.
+    n_windows : int, default 1
+        Folds, counted from the end of each series.
+    step_size : int, optional
+        Steps between two cutoffs; by default the horizon.
+    refit : bool or int, default False
+        False: fitted once, on the rows up to the first cutoff. True: fitted anew, cold, in every fold. An
+        integer n: in every n-th fold.
+    level : sequence of float, optional
+        Levels of central intervals in percent, as ``[80, 95]``; by default each model's own. A model without
+        intervals has none. `pinball` is the mean over the bounds of the intervals: compare it only between
+        models of the same levels.
+    season_length : int, optional
+        Season of the scale of `mase` and `rmsse`, in steps; by default the one usual at the data's frequency.
+    metrics : sequence of str, optional
+        Names from `METRICS`; by default all. ``"coverage"`` gives a column a level, as ``coverage-90``.
+    id_col, time_col, target_col, past_covariates, future_covariates, freq
+        As in `AbstractForecaster.fit`.
+    on_event : callable, optional
+        Called with a `BacktestEvent` when a fit begins and when its forecasts are done.
+
+    Returns
+    -------
+    BacktestResult
+
+    Raises
+    ------
+    DataError
+        If the frame cannot be used, or a series is too short for so many folds.
+    ValueError
+        If the models have different horizons or equal names.
+    BacktestInterrupted
+        On Ctrl-C, with the result of the models finished.
+
+    References
+    ----------
+    L. J. Tashman (2000), Out-of-sample tests of forecasting accuracy: an analysis and review, International
+    Journal of Forecasting 16(4).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from tsrnn.forecasting.baselines import Naive, SeasonalNaive
+    >>> days = pd.date_range("2024-01-01", periods=42)
+    >>> visits = pd.Series([5.0, 6.0, 6.0, 7.0, 9.0, 3.0, 2.0] * 6, index=days) + days.day_of_year
+    >>> models = [Naive(horizon=7), SeasonalNaive(horizon=7)]
+    >>> backtest(models, visits, n_windows=2, metrics=["mase", "mae"]).leaderboard().round(2)
+               model  mase   mae
+    0  SeasonalNaive  1.00  7.00
+    1          Naive  1.06  7.43
+    """
+    named = _named(models)
+    horizon = _common_horizon(named)
+    asked = _check_metrics(metrics)
+    if refit < 0 or int(refit) != refit:
+        raise ValueError(f"refit must be True, False or the number of folds from fit to fit, got {refit!r}.")
+    targets = target_col if isinstance(target_col, str) else tuple(target_col)
+    schema = Schema(id_col, time_col, targets, tuple(past_covariates), tuple(future_covariates))
+    panel = Panel.from_frame(df, schema, freq)
+    _check_names(named, panel.schema)
+    needed, why = max(model._rows_needed() for model in named.values())
+    folds = fold_ends(panel, horizon=horizon, n_windows=n_windows, step_size=step_size, rows_needed=needed, why=why)
+    season = panel.freq.season_length if season_length is None else season_length
+    judge = _Judge(panel, folds, horizon, season, asked)
+    every = int(refit) or n_windows
+    runs: list[_Run] = []
+    try:
+        for name, model in named.items():
+            levels = model.default_level if level is None else tuple(level) if model.default_level else ()
+            runs.append(_run(name, model, panel, folds, levels, every, on_event))
+    except KeyboardInterrupt as stop:
+        raise BacktestInterrupted(judge.result(runs) if runs else None) from stop
+    return judge.result(runs)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a model gave: forecasts of shape (n_windows, N, H, C, 1 + Q)."""
+
+    name: str
+    levels: tuple[float, ...]
+    values: FloatArray
+    timings: list[dict[str, Any]]
+
+
+def _run(
+    name: str,
+    model: AbstractForecaster,
+    panel: Panel,
+    folds: NDArray[np.int64],
+    levels: tuple[float, ...],
+    every: int,
+    on_event: Callable[[BacktestEvent], object] | None,
+) -> _Run:
+    """At every ``every``-th cutoff fit a clone on what is known; forecast from there to the next fit."""
+    tell = on_event or (lambda event: None)
+    _, quantiles = interval_columns(name, levels)
+    n_windows, n_series = folds.shape
+    blocks, timings = [], []
+    for fold in range(0, n_windows, every):
+        tell(BacktestEvent(name, fold, n_windows))
+        start = perf_counter()
+        ends = folds[fold : fold + every]
+        fitted = clone(model).fit_panel(panel.until(ends[0]))
+        ready = perf_counter()
+        series = np.tile(np.arange(n_series), len(ends))
+        values = fitted.forecast_panel(panel, series, ends.reshape(-1), quantiles)
+        done = perf_counter()
+        blocks.append(values.reshape(len(ends), n_series, *values.shape[1:]))
+        timings.append({"model": name, "fold": fold, "fit_s": ready - start, "predict_s": done - ready})
+        tell(BacktestEvent(name, fold, n_windows, done - start))
+    return _Run(name, levels, np.concatenate(blocks), timings)
+
+
+class _Judge:
+    """Turns forecasts into frames and figures; everything goes by series, then cutoff, then channel."""
+
+    def __init__(
+        self, panel: Panel, folds: NDArray[np.int64], horizon: int, season_length: int, metrics: Sequence[str]
+    ) -> None:
+        self.panel, self.horizon, self.season_length, self.metrics = panel, horizon, season_length, metrics
+        n_windows, n_series = folds.shape
+        self.series = np.repeat(np.arange(n_series), n_windows)
+        self.ends = folds.T.reshape(-1)
+        starts = panel.indptr[self.series] + self.ends
+        self.y = panel.values[starts[:, None] + np.arange(horizon)]
+        self.cutoffs = np.repeat(panel.times[starts - 1], panel.values.shape[1])
+        self.scale = {"mase": self._scale(folds, squared=False), "rmsse": self._scale(folds, squared=True)}
+
+    def _scale(self, folds: NDArray[np.int64], *, squared: bool) -> FloatArray:
+        scales = []
+        for start, stop, ends in zip(self.panel.indptr[:-1], self.panel.indptr[1:], folds.T, strict=True):
+            history = self.panel.values[start:stop].T
+            scales.append(formulas.seasonal_scale(history, self.season_length, squared=squared)[:, ends].T)
+        return np.concatenate(scales).reshape(-1)
+
+    def result(self, runs: Sequence[_Run]) -> BacktestResult:
+        """Put the runs side by side."""
+        panel, schema = self.panel, self.panel.schema
+        cells = {schema.id_col: panel.labels[self.series].reshape(-1), "cutoff": panel.stamps(self.cutoffs)}
+        names, blocks, scores = ["y"], [self.y[..., None]], []
+        for run in runs:
+            values = np.swapaxes(run.values, 0, 1).reshape(len(self.series), *run.values.shape[2:])
+            names += [run.name, *interval_columns(run.name, run.levels)[0]]
+            blocks.append(values)
+            scores.append(pd.DataFrame({"model": run.name, **cells, **self._score(run.levels, values)}))
+        forecasts = forecast_frame(panel, self.series, self.ends, np.concatenate(blocks, axis=-1), names)
+        forecasts.insert(2, "cutoff", panel.stamps(np.repeat(self.cutoffs, self.horizon)))
+        return BacktestResult(
+            forecasts=forecasts,
+            metrics=pd.concat(scores, ignore_index=True).infer_objects(),
+            timings=pd.DataFrame([row for run in runs for row in run.timings]),
+            horizon=self.horizon,
+            season_length=self.season_length,
+            panel=panel,
+            scale=self.scale["mase"],
+        )
+
+    def _score(self, levels: Sequence[float], values: FloatArray) -> dict[str, FloatArray]:
+        """Figures of one model, each of shape (B * C,), from its forecasts of shape (B, H, C, 1 + Q)."""
+        y = np.swapaxes(self.y, 1, 2).reshape(-1, self.horizon)
+        flat = np.swapaxes(values, 1, 2).reshape(len(y), self.horizon, -1)
+        point, bounds = flat[..., 0], flat[..., 1:]
+        scores: dict[str, FloatArray] = {}
+        for name in self.metrics:
+            if name == "coverage":
+                for i, p in enumerate(levels):
+                    lo, hi = bounds[..., 2 * i], bounds[..., 2 * i + 1]
+                    scores[f"coverage-{p:g}"] = formulas.coverage(y, lo, hi)
+            elif name == "pinball":
+                scores[name] = formulas.pinball(y, bounds, interval_columns("", levels)[1])
+            else:
+                scale = (self.scale[name],) if name in self.scale else ()
+                scores[name] = getattr(formulas, name)(y, point, *scale)
+        return scores
+
+
+def _named(
+    models: AbstractForecaster | Sequence[AbstractForecaster] | Mapping[str, AbstractForecaster],
+) -> dict[str, AbstractForecaster]:
+    """Models by the name of their column."""
+    if isinstance(models, AbstractForecaster):
+        models = [models]
+    if isinstance(models, Mapping):
+        pairs = list(models.items())
+    else:
+        pairs = [(getattr(model, "name", ""), model) for model in models]
+    if not pairs:
+        raise ValueError("there are no models to backtest; pass at least one.")
+    for _, model in pairs:
+        if not isinstance(model, AbstractForecaster):
+            raise TypeError(f"{model!r} is not a forecaster; pass an instance, and a network inside Forecaster(...).")
+    names = [name for name, _ in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(
+            f"{names.count(twice)} models are called {twice!r}; pass a mapping to tell them apart, "
+            f"as {{'{twice}-small': ..., '{twice}-large': ...}}."
+        )
+    return dict(pairs)
+
+
+def _check_names(named: Mapping[str, AbstractForecaster], schema: Schema) -> None:
+    taken = {schema.id_col, schema.time_col, "cutoff", "y"} & set(named)
+    if taken:
+        raise ValueError(f"a model cannot be called {min(taken)!r}: the forecasts have another column of that name.")
+
+
+def _common_horizon(named: Mapping[str, AbstractForecaster]) -> int:
+    horizons = {name: model.horizon for name, model in named.items()}
+    if len(set(horizons.values())) > 1:
+        listed = ", ".join(f"{name}: {horizon}" for name, horizon in horizons.items())
+        raise ValueError(f"all models of a backtest must have the same horizon, got {listed}.")
+    return next(iter(horizons.values()))
+
+
+def _check_metrics(metrics: Sequence[str] | None) -> tuple[str, ...]:
+    asked = METRICS if metrics is None else tuple(metrics)
+    for name in asked:
+        if name not in METRICS:
+            near = difflib.get_close_matches(name, METRICS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"no metric is called {name!r}.{hint} There are: {', '.join(METRICS)}.")
+    return asked

@@ -1,0 +1,181 @@
+"""Figures of forecasts, drawn with matplotlib from plain long frames.
+
+They are made with pyplot, so that a script's ``plt.show()`` and a notebook show them; close what you do not
+show.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["COLOURS", "STYLE", "plot_by_step", "plot_forecasts"]
+
+INK, MUTED = "#24292f", "#8c959f"
+
+# Okabe and Ito's palette, which colour-blind people can tell apart, less its yellow; black is for the data.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+
+STYLE: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "date.converter": "concise",
+    "figure.dpi": 110,
+    "font.size": 9.5,
+    "grid.color": "#eaeef2",
+    "legend.frameon": False,
+    "text.color": INK,
+    "text.parse_math": False,  # a name may hold dollars
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+"""The look of all figures, for ``matplotlib.pyplot.style.context``."""
+
+
+def plot_forecasts(
+    history: pd.DataFrame,
+    forecasts: pd.DataFrame,
+    models: Sequence[str],
+    *,
+    series: Sequence[Any] | None = None,
+    max_cutoffs: int = 4,
+    id_col: str = "unique_id",
+    time_col: str = "ds",
+    target_col: str = "y",
+) -> "Figure":
+    """Draw forecasts over the history they continue, one panel a series.
+
+    Parameters
+    ----------
+    history : DataFrame
+        ``unique_id, ds, y`` in time order; a missing value breaks the line.
+    forecasts : DataFrame
+        ``unique_id, ds, <Model>`` and, if there are, ``<Model>-lo-90, <Model>-hi-90 ...`` and ``cutoff``.
+    models : sequence of str
+        Columns to draw. Up to two are drawn with their intervals, of more than two only the first.
+    series : sequence, optional
+        Series to draw; by default up to three, spread evenly over the ones in ``forecasts``.
+    max_cutoffs : int, default 4
+        Of many cutoffs, the newest whose forecasts do not overlap are drawn, this many at most.
+    id_col, time_col, target_col : str
+        Names of the columns.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    import matplotlib.pyplot as plt
+
+    names = forecasts[id_col].unique()
+    if series is None:
+        series = names[np.unique(np.linspace(0, len(names) - 1, 3).round().astype(int))]
+    unknown = [name for name in series if name not in names]
+    if unknown:
+        raise ValueError(
+            f"there is no forecast of series {unknown[0]!r}; there are: {', '.join(map(str, names[:10]))}."
+        )
+    shaded = models if len(models) <= 2 else models[:1]
+    with plt.style.context(STYLE):
+        figure, axes = plt.subplots(
+            len(series), 1, squeeze=False, layout="constrained", figsize=(10, 1 + 2.8 * len(series))
+        )
+        for ax, name in zip(axes[:, 0], series, strict=True):
+            own = forecasts[forecasts[id_col] == name]
+            windows = _newest_windows(own, time_col, max_cutoffs)
+            past = history[history[id_col] == name]
+            _draw_history(ax, past[time_col], past[target_col], windows, time_col)
+            for model, colour in zip(models, _colours(len(models)), strict=True):
+                for window in windows:
+                    _draw_forecast(ax, window, time_col, model, colour, shade=model in shaded)
+            ax.set_title(str(name))
+        handles, labels = axes[0, 0].get_legend_handles_labels()
+        unique = dict(zip(labels, handles, strict=True))
+        figure.legend(unique.values(), unique.keys(), loc="outside upper left", ncols=len(unique))
+    return figure
+
+
+def plot_by_step(errors: pd.DataFrame, *, label: str = "mean absolute scaled error") -> "Axes":
+    """Draw how the error grows with the distance from the cutoff.
+
+    The axis is cut above the models near the best one, so that a hopeless one does not flatten the others.
+
+    Parameters
+    ----------
+    errors : DataFrame
+        ``step`` and a column a model.
+    label : str
+        What the columns hold.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.ticker import MaxNLocator
+
+    values = errors.set_index("step")
+    means = values.mean()
+    top = 1.08 * values.loc[:, means <= 4 * means.min()].max().max()
+    with plt.style.context(STYLE):
+        _, ax = plt.subplots(layout="constrained", figsize=(10, 3.6))
+        for (model, column), colour in zip(values.items(), _colours(values.shape[1]), strict=True):
+            marker = "o" if len(column) <= 24 else ""
+            note = " (above)" if column.min() > top else ""
+            ax.plot(column.index, column, color=colour, label=f"{model}{note}", marker=marker, markersize=3.5)
+        ax.set(xlabel="steps ahead", ylabel=label, ylim=(0, top if top > 0 else None))
+        ax.margins(x=0.01)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0)
+    return ax
+
+
+def _newest_windows(forecasts: pd.DataFrame, time_col: str, max_cutoffs: int) -> list[pd.DataFrame]:
+    """Forecasts of the newest cutoffs, in time order, each ending before the next one begins."""
+    if "cutoff" not in forecasts:
+        return [forecasts]
+    windows: list[pd.DataFrame] = []
+    for _, window in reversed(list(forecasts.groupby("cutoff"))):
+        if not windows or window[time_col].iloc[-1] < windows[-1][time_col].iloc[0]:
+            windows.append(window)
+    return windows[:max_cutoffs][::-1]
+
+
+def _draw_history(
+    ax: "Axes", times: "pd.Series[Any]", y: "pd.Series[Any]", windows: list[pd.DataFrame], time_col: str
+) -> None:
+    """Draw the observed values from three windows before the first cutoff, and mark the cutoffs."""
+    first, last = windows[0][time_col].iloc[0], windows[-1][time_col].iloc[-1]
+    known = int((times < first).sum())
+    shown = slice(max(0, known - 3 * len(windows[0])), int((times <= last).sum()))
+    ax.plot(times.iloc[shown], y.iloc[shown], color=INK, linewidth=1.2, label="observed")
+    if "cutoff" in windows[0]:
+        for i, window in enumerate(windows):
+            label = "cutoff" if i == 0 else None
+            ax.axvline(window["cutoff"].iloc[0], color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), label=label)
+    ax.margins(x=0.01)
+
+
+def _draw_forecast(ax: "Axes", window: pd.DataFrame, time_col: str, model: str, colour: str, *, shade: bool) -> None:
+    single = "" if len(window) > 1 else "o"  # a line through one point is invisible
+    ax.plot(window[time_col], window[model], color=colour, label=model, marker=single, markersize=3.5)
+    prefix = f"{model}-lo-"
+    levels = [str(column).removeprefix(prefix) for column in window if str(column).startswith(prefix)]
+    for i, level in enumerate(levels if shade else []):
+        lo, hi = window[f"{model}-lo-{level}"], window[f"{model}-hi-{level}"]
+        label = f"{model} {', '.join(levels)} %" if i == 0 else None
+        ax.fill_between(window[time_col], lo, hi, color=colour, alpha=0.16, linewidth=0, label=label)
+
+
+def _colours(n: int) -> list[str]:
+    return [COLOURS[i % len(COLOURS)] for i in range(n)]
