@@ -21,6 +21,7 @@ _FACE = {
     "training.state": ("Training",),
     "transforms": ("RobustScaler", "StandardScaler"),
     "evaluation": ("backtest",),
+    "report.plots": ("plot_forecasts",),
     "anomaly": ("AnomalyDetector",),
 }
 _HOME = {name: module for module, names in _FACE.items() for name in names}

@@ -1,6 +1,7 @@
 """Time axes: what one step is, how to count steps between stamps, and what the calendar says about a stamp."""
 
 import difflib
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,16 +12,16 @@ from numpy.typing import NDArray
 __all__ = ["Frequency", "Times", "calendar_features"]
 
 Times = NDArray[Any]
-"""A 1-D array of datetime64 (any unit, UTC or naive) or of int64."""
+"""A 1-D array of datetime64 (any unit, no time zone) or of int64."""
 
 _DAY = 86_400 * 10**9
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 # Both spellings of pandas' aliases, before and after its 2.2 renaming.
 _FIXED_UNITS = {
-    "ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "S": 10**9, "min": 60 * 10**9, "T": 60 * 10**9,
+    "ns": 1, "N": 1, "us": 10**3, "U": 10**3, "ms": 10**6, "L": 10**6, "s": 10**9, "S": 10**9,
+    "min": 60 * 10**9, "T": 60 * 10**9,
     "h": 3600 * 10**9, "H": 3600 * 10**9, "D": _DAY, "d": _DAY, "W": 7 * _DAY,
 }  # fmt: skip
-_MONTH_UNITS = {
+_MONTH_UNITS: dict[str, tuple[int, Literal["start", "end"]]] = {
     "MS": (1, "start"), "ME": (1, "end"), "M": (1, "end"),
     "QS": (3, "start"), "QE": (3, "end"), "Q": (3, "end"),
     "YS": (12, "start"), "AS": (12, "start"), "YE": (12, "end"), "Y": (12, "end"), "A": (12, "end"),
@@ -59,19 +60,20 @@ class Frequency:
         Raises
         ------
         ValueError
-            If the alias is unknown; the nearest known one is named.
+            If the alias is unknown or the step not positive; the nearest known alias is named.
         """
         if isinstance(alias, Frequency):
             return alias
-        if isinstance(alias, int):
-            return cls("integer", alias)
-        digits = len(alias) - len(alias.lstrip("0123456789"))
-        count, unit = int(alias[:digits] or 1), alias[digits:].split("-")[0]
-        if unit in _FIXED_UNITS:
+        match = re.fullmatch(r"(\d*)([A-Za-z]*)(-[A-Z]{3})?", str(alias))
+        digits, unit = match.group(1, 2) if match else ("0", "")
+        count = int(digits or 1)
+        if digits and not unit and count > 0:
+            return cls("integer", count)
+        if unit in _FIXED_UNITS and count > 0:
             return cls("fixed", count * _FIXED_UNITS[unit])
-        if unit in _MONTH_UNITS:
+        if unit in _MONTH_UNITS and count > 0:
             months, anchor = _MONTH_UNITS[unit]
-            return cls("month", count * months, "start" if anchor == "start" else "end")
+            return cls("month", count * months, anchor)
         if unit == "B" and count == 1:
             return cls("business")
         known = [*_FIXED_UNITS, *_MONTH_UNITS, "B"]
@@ -88,16 +90,16 @@ class Frequency:
         if not len(steps):
             return None
         if times.dtype.kind == "i":
-            return cls("integer", int(_mode(steps)))
-        step = int(_mode(steps.astype("timedelta64[ns]").astype(np.int64)))
-        if (step >= 28 * _DAY and step % (7 * _DAY)) or step >= 89 * _DAY:
+            return cls("integer", _mode(steps.astype(np.int64)))
+        step = _mode(steps.astype("timedelta64[ns]").astype(np.int64))
+        if step >= 28 * _DAY:
             days = times.astype("datetime64[D]")
             months = days.astype("datetime64[M]")
-            gaps = np.delete(np.diff(months.astype(np.int64)), indptr[1:-1] - 1)
+            gaps = np.delete(np.diff(_months(days)), indptr[1:-1] - 1)
             if (days == months.astype("datetime64[D]")).all():
-                return cls("month", int(_mode(gaps)))
+                return cls("month", _mode(gaps))
             if (days + 1 == (months + 1).astype("datetime64[D]")).all():
-                return cls("month", int(_mode(gaps)), "end")
+                return cls("month", _mode(gaps), "end")
         if step == _DAY:
             days = times.astype("datetime64[D]")
             if np.ptp(days.astype(np.int64)) >= 14 and np.is_busday(days).all():
@@ -110,8 +112,8 @@ class Frequency:
             steps, rest = np.divmod(times - start, self.step)
             return steps, rest == 0
         if self.kind == "fixed":
-            steps, rest = np.divmod((times - start).astype("timedelta64[ns]").astype(np.int64), self.step)
-            return steps, rest == 0
+            steps, rest = np.divmod(times - start, self._duration(start.dtype))
+            return steps, rest.astype(np.int64) == 0
         first, days = start.astype("datetime64[D]"), times.astype("datetime64[D]")
         if self.kind == "business":
             return np.busday_count(first, days).astype(np.int64), (
@@ -125,11 +127,10 @@ class Frequency:
         if self.kind == "integer":
             return np.asarray(start + steps * self.step)
         if self.kind == "fixed":
-            unit = np.datetime_data(start.dtype)[0]
-            return np.asarray(start + (steps * self.step).astype("timedelta64[ns]").astype(f"timedelta64[{unit}]"))
+            return np.asarray(start + steps * self._duration(start.dtype)).astype(start.dtype)
         days = start.astype("datetime64[D]")
         if self.kind == "business":
-            moved = np.busday_offset(days, steps)
+            moved = np.busday_offset(days, steps, roll="forward")
         else:
             month = days.astype("datetime64[M]") + steps * self.step
             moved = month.astype("datetime64[D]")
@@ -137,9 +138,20 @@ class Frequency:
                 moved = (month + 1).astype("datetime64[D]") - 1
         return np.asarray(moved.astype(start.dtype) + self._clock(start))
 
+    def _duration(self, dtype: "np.dtype[Any]") -> np.timedelta64:
+        """A fixed step in the unit of the stamps, which reaches further than nanoseconds, unless the step is finer."""
+        step = np.timedelta64(self.step, "ns")
+        coarse = step.astype(f"timedelta64[{np.datetime_data(dtype)[0]}]")
+        return coarse if coarse == step else step
+
     @staticmethod
     def _clock(times: Times) -> Times:
         return np.asarray(times - times.astype("datetime64[D]"))
+
+    @property
+    def by_days(self) -> bool:
+        """Whether a step is whole days, which keep the time of day when the clocks are changed."""
+        return self.kind in ("month", "business") or (self.kind == "fixed" and self.step % _DAY == 0)
 
     @property
     def season_length(self) -> int:
@@ -194,7 +206,7 @@ def calendar_features(times: Times, freq: Frequency) -> NDArray[np.float32]:
         of_week = ((days.astype(np.int64) + 3) % 7) / 7
         if freq.kind == "month":
             phases = [(_months(days) % 12) / 12]
-        elif freq.kind == "business" or freq.step % _DAY == 0:
+        elif freq.by_days:
             phases = [of_year] if freq.step >= 7 * _DAY else [of_week, of_year]
         else:
             of_day = (times - days).astype("timedelta64[ns]").astype(np.float64) / _DAY
@@ -213,10 +225,11 @@ def _mode(values: NDArray[np.int64]) -> int:
     return int(found[counts.argmax()]) if len(found) else 1
 
 
-def to_times(values: "pd.Series[Any] | pd.Index[Any]") -> tuple[Times, str | None]:
-    """A pandas time column as a NumPy array and its time zone (stamps then stand in UTC)."""
+def to_times(values: "pd.Series[Any] | pd.Index[Any]", *, wall: bool = False) -> tuple[Times, str | None]:
+    """A pandas time column as a NumPy array, and its time zone: stamps then stand in UTC, or as on the wall clock."""
     zone = getattr(values.dtype, "tz", None)
-    array = (
-        values.to_numpy() if zone is None else pd.DatetimeIndex(values).tz_convert("UTC").tz_localize(None).to_numpy()
-    )
+    if zone is not None:
+        index = pd.DatetimeIndex(values)
+        values = index.tz_localize(None) if wall else index.tz_convert(None)
+    array = values.to_numpy()
     return (array.astype(np.int64) if array.dtype.kind in "iu" else array), (None if zone is None else str(zone))

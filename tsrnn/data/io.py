@@ -1,5 +1,7 @@
 """Reading files into frames."""
 
+import csv
+import re
 import warnings
 from pathlib import Path
 
@@ -39,24 +41,31 @@ def read_csv(
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no such file: {path}")
-    if delimiter is None:
-        header = (
-            pd.read_csv(path, header=None, nrows=1, sep="\x00", engine="python", dtype=str)
-            if path.stat().st_size
-            else None
-        )
-        first = "" if header is None or header.empty else str(header.iloc[0, 0])
-        delimiter = max(",;\t|", key=first.count)
     try:
+        first = pd.read_csv(path, header=None, nrows=1, sep="\x00", engine="python", dtype=str, quoting=csv.QUOTE_NONE)
+        header = str(first.iloc[0, 0])
+        delimiter = delimiter or max(",;\t|", key=header.count)
+        names = [name for name in next(csv.reader([header], delimiter=delimiter)) if name]
+        validation.check_columns(pd.DataFrame(columns=names), [time_col], "time_col")
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header would lose fields
             frame = pd.read_csv(
                 path, sep=delimiter, decimal=decimal, low_memory=False, skip_blank_lines=False, index_col=False
             )
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, pd.errors.ParserWarning, UnicodeDecodeError) as error:
-        raise validation.DataError(f"{path} cannot be read as a table: {str(error).strip()}") from None
+    except pd.errors.EmptyDataError:
+        raise validation.DataError(f"{path} is empty.") from None
+    except UnicodeDecodeError as error:
+        raise validation.DataError(
+            f"{path} is not text in UTF-8: {error.reason} at byte {error.start}. Save it in that encoding."
+        ) from None
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+        why = re.sub(
+            r".*Expected (\d+) fields in line (\d+), saw (\d+)",
+            rf"line \2 has \3 fields, the lines above have \1. Correct it, or quote a field that holds {delimiter!r}",
+            str(error).strip(),
+        )
+        raise validation.DataError(f"{path} cannot be read as a table: {why}.") from None
     frame.attrs[validation.SOURCE] = path.name
-    validation.check_columns(frame, [time_col], "time_col")
     if not len(frame):
         raise validation.DataError(f"{path} has a header and no rows.")
     frame[time_col] = validation.parse_times(frame[time_col], frame, time_col)

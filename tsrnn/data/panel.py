@@ -1,5 +1,6 @@
 """The panel: all series one after the other in flat arrays, on a regular time grid, missing values as NaN."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,17 +25,17 @@ class Schema:
     ----------
     id_col, time_col : str
         Columns with the series' name and the time stamp, defaults ``"unique_id"`` and ``"ds"``.
-    target_col : str or tuple of str, default "y"
+    target_col : str or sequence of str, default "y"
         What to forecast. Several columns are learned jointly, as channels of one network.
-    past_covariates, future_covariates : tuple of str
+    past_covariates, future_covariates : sequence of str, or a single one
         Numeric columns known up to the cutoff, and also ahead of it.
     """
 
     id_col: str = "unique_id"
     time_col: str = "ds"
-    target_col: str | tuple[str, ...] = "y"
-    past_covariates: tuple[str, ...] = ()
-    future_covariates: tuple[str, ...] = ()
+    target_col: str | Sequence[str] = "y"
+    past_covariates: Sequence[str] = ()
+    future_covariates: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Store sequences as tuples, so that a schema can be compared and hashed."""
@@ -47,7 +48,7 @@ class Schema:
     @property
     def targets(self) -> tuple[str, ...]:
         """The target columns as a tuple."""
-        return (self.target_col,) if isinstance(self.target_col, str) else self.target_col
+        return (self.target_col,) if isinstance(self.target_col, str) else tuple(self.target_col)
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,13 @@ class Panel:
     covariates : array of float64, shape (R, P)
         Past covariates first, then future covariates.
     times : array of datetime64 or int64, shape (R,)
-        Stamps; UTC if ``zone`` is set.
+        Stamps. If ``zone`` is set: UTC where a step is shorter than a day, else as on the wall clock.
     indptr : array of int64, shape (N + 1,)
         Series ``i`` is rows ``indptr[i]`` up to ``indptr[i + 1]``.
     ids : array of object, shape (N,)
         Names of the series.
     rows : array of int64, shape (R,)
-        Position of the row in the frame it came from; -1 for rows of a gap.
+        Position of the row in the frame it came from, as in ``df.iloc``; -1 for rows of a gap.
     freq : Frequency
         One step of the grid.
     schema : Schema
@@ -134,18 +135,18 @@ class Panel:
             raise validation.DataError(
                 f"{validation.row(frame, missing[0])} has no series name in column {schema.id_col!r}."
             )
-        stamps, zone = to_times(validation.parse_times(frame[schema.time_col], frame, schema.time_col))
-        codes, names = pd.factorize(ids)
+        column = validation.parse_times(frame[schema.time_col], frame, schema.time_col)
+        codes, unique = pd.factorize(ids)
         order = np.argsort(codes, kind="stable")
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(names)))]).astype(np.int64)
-        names = np.asarray(names, dtype=object)
-        times = stamps[order]
-        validation.check_order(frame, names, indptr, times, order)
-        step = Frequency.infer(times, indptr) if freq is None else Frequency.parse(freq)
-        step = step or Frequency(
-            "integer" if times.dtype.kind == "i" else "fixed", 1 if times.dtype.kind == "i" else 86_400 * 10**9
-        )
-        steps = validation.check_grid(frame, names, indptr, times, order, step)
+        rows = order % len(data)  # the columns of a wide frame stand one below the other here
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(codes))]).astype(np.int64)
+        names = np.asarray(unique, dtype=object)
+        wall, zone = to_times(column, wall=True)
+        step = Frequency.infer(wall[order], indptr) if freq is None else Frequency.parse(freq)
+        step = step or Frequency.parse(1 if wall.dtype.kind == "i" else "D")
+        times = to_times(column, wall=step.by_days)[0][order]
+        validation.check_order(frame, names, indptr, times, rows)
+        steps = validation.check_grid(frame, names, indptr, times, rows, step)
         values = np.stack([validation.numbers(frame[c], frame, ids) for c in schema.targets], axis=1)[order]
         known = (*schema.past_covariates, *schema.future_covariates)
         covariates = (
@@ -153,7 +154,7 @@ class Panel:
             if known
             else np.zeros((len(order), 0))
         )
-        panel = cls(values, covariates, times, indptr, names, order, step, schema, zone)
+        panel = cls(values, covariates, times, indptr, names, rows, step, schema, zone)
         return panel._on_grid(steps)
 
     def _on_grid(self, steps: NDArray[np.int64]) -> "Panel":
@@ -172,8 +173,8 @@ class Panel:
         firsts = np.repeat(self.times[self.indptr[:-1]], lengths)
         times = self.freq.shift(firsts, np.arange(indptr[-1]) - np.repeat(indptr[:-1], lengths))
         return replace(
-            self, values=spread(self.values, np.nan), covariates=spread(self.covariates, np.nan), times=times, indptr=indptr,
-            rows=spread(self.rows, -1),
+            self, values=spread(self.values, np.nan), covariates=spread(self.covariates, np.nan), times=times,
+            indptr=indptr, rows=spread(self.rows, -1),
         )  # fmt: skip
 
     @property
@@ -203,8 +204,8 @@ class Panel:
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         take = np.arange(indptr[-1]) + np.repeat(self.indptr[:-1] + starts - indptr[:-1], lengths)
         return replace(
-            self, values=self.values[take], covariates=self.covariates[take], times=self.times[take], rows=self.rows[take],
-            indptr=indptr,
+            self, values=self.values[take], covariates=self.covariates[take], times=self.times[take],
+            indptr=indptr, rows=self.rows[take],
         )  # fmt: skip
 
     def until(self, ends: NDArray[np.int64]) -> "Panel":
@@ -245,32 +246,43 @@ class Panel:
             raise validation.DataError(
                 f"the model reads the future covariates {list(names)}; pass future_df with them."
             )
+        future = _index_to_columns(future, self.schema)
         validation.check_columns(future, names, "future_covariates")
         validation.check_columns(future, [self.schema.time_col], "time_col")
-        stamps, _ = to_times(validation.parse_times(future[self.schema.time_col], future, self.schema.time_col))
-        known = future[list(names)].apply(lambda c: validation.numbers(c, future)).to_numpy()
+        column = validation.parse_times(future[self.schema.time_col], future, self.schema.time_col)
+        stamps, zone = to_times(column, wall=self.freq.by_days)
+        if len(future) and (zone is None) != (self.zone is None):
+            raise validation.DataError(f"future_df has time zone {zone}, the history {self.zone}; give both the same.")
+        known = np.stack([validation.numbers(future[c], future) for c in names], axis=1)
+        known = np.concatenate([known, np.full((1, len(names)), np.nan)])  # for rows not found
         single = self.schema.id_col not in future.columns and len(self.ids) == 1
         if not single:
             validation.check_columns(future, [self.schema.id_col], "id_col")
         owners = np.repeat(self.ids, len(future)) if single else future[self.schema.id_col].to_numpy(dtype=object)
         have = pd.MultiIndex.from_arrays([owners, stamps])
-        want = pd.MultiIndex.from_arrays([np.repeat(self.ids, horizon), times.astype(stamps.dtype)])
+        want = pd.MultiIndex.from_arrays([np.repeat(self.ids, horizon), times])
         if have.has_duplicates:
             raise validation.DataError(f"future_df holds {have[have.duplicated()][0]} twice.")
         at = have.get_indexer(want)
-        absent = np.flatnonzero((at < 0) | np.isnan(known[at]).any(axis=1))
+        absent = np.flatnonzero(np.isnan(known[at]).any(axis=1))
         if len(absent):
             named = ", ".join(f"{series!r} at {stamp}" for series, stamp in want[absent[:5]])
             raise validation.DataError(
                 f"future_df lacks {list(names)} for series {named}{' ...' if len(absent) > 5 else ''} "
-                f"({len(absent)} of {len(want)} rows). Give a value for every series and each of the {horizon} steps ahead."
+                f"({len(absent)} of {len(want)} rows). Give a value for every series and each of the {horizon} steps "
+                "ahead."
             )
         return np.asarray(known[at])
 
     def stamps(self, times: Times) -> "pd.Series[Any]":
         """Stamps as a pandas Series, in the time zone that came in."""
-        out = pd.Series(times)
-        return out if self.zone is None else out.dt.tz_localize("UTC").dt.tz_convert(self.zone)
+        if self.zone is None:
+            return pd.Series(times)
+        index = pd.DatetimeIndex(times)
+        if self.freq.by_days:  # a stamp that the clocks skip moves on; of one that they repeat, the second is meant
+            second = np.zeros(len(index), bool)
+            return pd.Series(index.tz_localize(self.zone, nonexistent="shift_forward", ambiguous=second))
+        return pd.Series(index.tz_localize("UTC").tz_convert(self.zone))
 
     @property
     def labels(self) -> NDArray[np.object_]:
@@ -286,14 +298,21 @@ class Panel:
         kept = self.rows >= 0
         columns: dict[str, Any] = {
             self.schema.id_col: np.repeat(self.ids, self.lengths)[kept],
-            self.schema.time_col: self.stamps(self.times[kept]).to_numpy()
-            if self.zone is None
-            else self.stamps(self.times[kept]),
+            self.schema.time_col: self.stamps(self.times[kept]),
         }
         columns |= dict(zip(self.schema.targets, self.values[kept].T, strict=True))
         names = (*self.schema.past_covariates, *self.schema.future_covariates)
         columns |= dict(zip(names, self.covariates[kept].T, strict=True))
         return pd.DataFrame(columns).infer_objects()
+
+
+def _index_to_columns(data: pd.DataFrame, schema: Schema) -> pd.DataFrame:
+    """Levels of the index that carry time or the series' names, as columns."""
+    if isinstance(data.index, (pd.DatetimeIndex, pd.PeriodIndex)) and schema.time_col not in data.columns:
+        data = data.rename_axis(schema.time_col)
+    wanted = {schema.id_col, schema.time_col}.difference(data.columns)
+    named = [name for name in data.index.names if name in wanted]
+    return data.reset_index(named) if named else data
 
 
 def _to_long(data: "pd.DataFrame | pd.Series[Any]", schema: Schema) -> tuple[pd.DataFrame, Schema]:
@@ -304,11 +323,10 @@ def _to_long(data: "pd.DataFrame | pd.Series[Any]", schema: Schema) -> tuple[pd.
         schema = replace(schema, target_col=name)
     if not isinstance(data, pd.DataFrame):
         raise TypeError(f"expected a pandas DataFrame or Series or a Panel, got {type(data).__name__}.")
+    data = _index_to_columns(data, schema)
     if schema.time_col not in data.columns:
-        kind = data.index.dtype.kind if hasattr(data.index.dtype, "kind") else "M"
-        if isinstance(data.index, pd.PeriodIndex):
-            data = data.set_axis(data.index.to_timestamp(), axis=0)
-        elif not (isinstance(data.index, pd.DatetimeIndex) or (kind == "i" and schema.id_col not in data.columns)):
+        numeric = all(map(pd.api.types.is_numeric_dtype, data.dtypes))  # if not, the time may stand in a column
+        if not (pd.api.types.is_integer_dtype(data.index) and numeric and schema.id_col not in data.columns):
             validation.check_columns(data, [schema.time_col], "time_col")
         data = data.rename_axis(schema.time_col).reset_index()
     known = (*schema.past_covariates, *schema.future_covariates)
@@ -325,9 +343,6 @@ def _to_long(data: "pd.DataFrame | pd.Series[Any]", schema: Schema) -> tuple[pd.
     if not columns:
         validation.check_columns(data, schema.targets, "target_col")
     validation.check_columns(data, [], "")
-    blocks = [
-        data[[schema.time_col, *known]].assign(**{schema.id_col: str(c), "y": validation.numbers(data[c], data)})
-        for c in columns
-    ]
-    long = pd.concat(blocks, ignore_index=True)
-    return long, schema
+    shared = data[[schema.time_col, *known]]
+    blocks = [shared.assign(y=validation.numbers(data[c], data), **{schema.id_col: str(c)}) for c in columns]
+    return pd.concat(blocks, ignore_index=True), schema

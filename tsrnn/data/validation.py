@@ -5,7 +5,9 @@ as in ``df.iloc``; for a frame that `tsrnn.data.read_csv` made, the line of the 
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+import re
+import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -21,11 +23,15 @@ SOURCE = "tsrnn_source"
 """Key of ``df.attrs`` under which `tsrnn.data.read_csv` notes the file that a frame came from."""
 
 
+Names = NDArray[Any]
+"""Names of series, shape (N,)."""
+
+
 class DataError(ValueError):
     """Input that cannot be used as it is; the message names the place and the way out."""
 
 
-def row(frame: "pd.DataFrame | pd.Series[Any]", position: int) -> str:
+def row(frame: "pd.DataFrame | pd.Series[Any]", position: np.integer[Any] | int) -> str:
     """Name a row for people: ``row 12``, or ``row 12 (line 14 of sales.csv)``."""
     source = frame.attrs.get(SOURCE)
     return f"row {position}" + (f" (line {position + 2} of {source})" if source else "")
@@ -33,13 +39,14 @@ def row(frame: "pd.DataFrame | pd.Series[Any]", position: int) -> str:
 
 def check_columns(frame: pd.DataFrame, wanted: Iterable[str], role: str) -> None:
     """Raise if a column is absent, naming the nearest one that is there."""
-    have = [str(c) for c in frame.columns]
+    have = list(frame.columns)
     for name in wanted:
         if name not in have:
-            near = difflib.get_close_matches(name, have, n=1)
+            near = difflib.get_close_matches(name, map(str, have), n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise DataError(
-                f"no column {name!r} ({role}).{hint} The columns are: {', '.join(map(repr, have))}. Pass {role}=... to name another one."
+                f"no column {name!r} ({role}).{hint} The columns are: {', '.join(map(repr, have))}. "
+                f"Pass {role}=... to name another one."
             )
     doubled = frame.columns[frame.columns.duplicated()]
     if len(doubled):
@@ -52,22 +59,18 @@ def parse_times(column: "pd.Series[Any]", frame: pd.DataFrame, name: str) -> "pd
     if len(missing):
         raise DataError(f"{row(frame, missing[0])} has no time stamp in column {name!r}; fill it in or drop the row.")
     if isinstance(column.dtype, pd.PeriodDtype):
-        return column.dt.to_timestamp()
+        return pd.Series(pd.PeriodIndex(column).to_timestamp(), index=column.index)
     if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_integer_dtype(column):
         return column
     if pd.api.types.is_float_dtype(column):
-        odd = np.flatnonzero(column.to_numpy() % 1 != 0)
+        odd = np.flatnonzero(~np.isfinite(column) | (np.trunc(column) != column))
         if not len(odd):
             return column.astype("int64")
         raise DataError(
             f"column {name!r} holds fractional times: {row(frame, odd[0])} has {column.iloc[odd[0]]!r}. "
             "Use integers or time stamps."
         )
-    text = column.astype("str")
-    parsed = pd.to_datetime(text, errors="coerce", format="ISO8601")
-    layout = guess_datetime_format(text.iloc[0])
-    if parsed.isna().any() and layout is not None:
-        parsed = pd.to_datetime(text, errors="coerce", format=layout)
+    parsed = _read_stamps(column.astype("str"))
     bad = np.flatnonzero(parsed.isna().to_numpy())
     if len(bad):
         raise DataError(
@@ -78,17 +81,42 @@ def parse_times(column: "pd.Series[Any]", frame: pd.DataFrame, name: str) -> "pd
     return parsed
 
 
+def _read_stamps(text: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Text as stamps, NaT where unreadable: ISO 8601, or the first row's layout, month first before day first.
+
+    After a year that comes first nobody writes the day before the month: 2024-13-02 is a slip, not the 2nd of the 13th.
+    """
+    orders = (False,) if re.match(r"\d{4}", text.iloc[0]) else (False, True)
+    best = pd.Series(pd.NaT, index=text.index, dtype="datetime64[us]")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # says which of the two orders was meant
+        guesses = [guess_datetime_format(text.iloc[0], dayfirst=first) for first in orders]
+    for layout in dict.fromkeys(["ISO8601", *filter(None, guesses)]):
+        try:
+            parsed = pd.to_datetime(text, errors="coerce", format=layout)
+        except ValueError:  # offsets from UTC that change with the clocks
+            parsed = pd.to_datetime(text, errors="coerce", format=layout, utc=True)
+        if parsed.notna().all():
+            return parsed
+        best = min(best, parsed, key=lambda stamps: stamps.isna().sum())
+    return best
+
+
 def numbers(column: "pd.Series[Any]", frame: pd.DataFrame, ids: "pd.Series[Any] | None" = None) -> NDArray[np.float64]:
     """A column as float64 with NaN where missing; text and infinities are refused with their place."""
     name, of = column.name, ""
     if not pd.api.types.is_numeric_dtype(column):
-        values = pd.to_numeric(column, errors="coerce")
+        dated = column.dtype.kind in "mM" or isinstance(column.dtype, pd.PeriodDtype)  # these would turn into counts
+        values = pd.Series(np.nan, column.index) if dated else pd.to_numeric(column, errors="coerce")
         bad = np.flatnonzero((values.isna() & column.notna()).to_numpy())
         if len(bad):
-            of = "" if ids is None else f" of series {ids.iloc[bad[0]]!r}"
+            of, found = "" if ids is None else f" of series {ids.iloc[bad[0]]!r}", column.iloc[bad[0]]
+            way_out = "Replace it by a number, or leave the field empty to mark it as missing."
+            if re.fullmatch(r"[-+]?\d+,\d+", str(found)):
+                way_out = "If the comma is the decimal mark, read the file with decimal=','."
             raise DataError(
-                f"{row(frame, bad[0])}{of}, column {name!r}: {column.iloc[bad[0]]!r} is not a number; {len(bad)} such in all. "
-                "Replace it by a number, or leave the field empty to mark it as missing."
+                f"{row(frame, bad[0])}{of}, column {name!r}: {found!r} is not a number; {len(bad)} such in all. "
+                f"{way_out}"
             )
         column = values
     array = column.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -103,7 +131,7 @@ def numbers(column: "pd.Series[Any]", frame: pd.DataFrame, ids: "pd.Series[Any] 
 
 
 def check_order(
-    frame: pd.DataFrame, ids: Sequence[Any], indptr: NDArray[np.int64], times: Times, rows: NDArray[np.int64]
+    frame: pd.DataFrame, ids: Names, indptr: NDArray[np.int64], times: Times, rows: NDArray[np.int64]
 ) -> None:
     """Raise on the first duplicate stamp or step back in time inside a series."""
     steps = np.diff(times)
@@ -114,7 +142,10 @@ def check_order(
         (
             inside & (steps == zero),
             "has the stamp {0} twice",
-            "Keep one row a stamp, for instance df.drop_duplicates(['unique_id', 'ds'], keep='last') or a groupby(...).mean().",
+            (
+                "Keep one row for each stamp, for instance df.drop_duplicates(['unique_id', 'ds'], keep='last'), "
+                "or take their mean."
+            ),
         ),
         (
             inside & (steps < zero),
@@ -125,21 +156,28 @@ def check_order(
         bad = np.flatnonzero(wrong)
         if len(bad):
             at = bad[0] + 1
+            found = what.format(_stamp(times[at]), _stamp(times[at - 1]))
             raise DataError(
-                f"series {ids[_series_of(indptr, at)]!r} {what.format(times[at], times[at - 1])} at {row(frame, rows[at])}; "
-                f"{len(bad)} such in all. {way_out}"
+                f"series {ids[_series_of(indptr, at)]!r} {found} at {row(frame, rows[at])}; {len(bad)} such in all. "
+                f"{way_out}"
             )
 
 
 def check_grid(
     frame: pd.DataFrame,
-    ids: Sequence[Any],
+    ids: Names,
     indptr: NDArray[np.int64],
     times: Times,
     rows: NDArray[np.int64],
     freq: Frequency,
 ) -> NDArray[np.int64]:
     """Steps of every row from the first one of its series; raise if the stamps do not keep to ``freq``."""
+    if (freq.kind == "integer") != (times.dtype.kind == "i"):
+        raise DataError(
+            f"freq={freq!s} does not go with {'integers' if times.dtype.kind == 'i' else 'time stamps'} such as "
+            f"{_stamp(times[0])}. Leave freq out to have it inferred, or convert the column, for instance with "
+            "pd.to_datetime(...)."
+        )
     firsts = np.repeat(times[indptr[:-1]], np.diff(indptr))
     steps, on_grid = freq.count(firsts, times)
     if freq.kind in ("month", "business"):
@@ -148,23 +186,32 @@ def check_grid(
     if len(bad):
         at = bad[0]
         raise DataError(
-            f"series {ids[_series_of(indptr, at)]!r}: the stamp {times[at]} at {row(frame, rows[at])} does not lie on a step of "
-            f"freq={freq!s} counted from {firsts[at]}; {len(bad)} of {len(times)} stamps do not. Mixed or irregular sampling: give the "
-            "frequency meant with freq=..., or resample, for instance df.groupby('unique_id').resample('1h', on='ds').mean()."
+            f"series {ids[_series_of(indptr, at)]!r}: the stamp {_stamp(times[at])} at {row(frame, rows[at])} does not "
+            f"lie on a step of freq={freq!s} counted from {_stamp(firsts[at])}; {len(bad)} of {len(times)} stamps do "
+            "not. Mixed or irregular sampling: give the frequency meant with freq=..., or resample, for instance "
+            "df.groupby('unique_id').resample('1h', on='ds').mean()."
         )
     gaps = np.diff(steps)
     gaps[indptr[1:-1] - 1] = 0
-    for i in np.flatnonzero(np.diff(indptr) > 2):
+    if gaps.sum() > max(10**6, 100 * len(times)):
+        at = gaps.argmax() + 1
+        raise DataError(
+            f"series {ids[_series_of(indptr, at)]!r} lacks {gaps[at - 1] - 1:,} steps of freq={freq!s} between "
+            f"{_stamp(times[at - 1])} and {_stamp(times[at])} at {row(frame, rows[at])}; the grid would have over 100 "
+            "rows for each that is there. Correct the stamp, or give the frequency meant with freq=..."
+        )
+    for i in np.flatnonzero(np.diff(indptr) > 3):  # three gaps alike are no accident
         own = gaps[indptr[i] : indptr[i + 1] - 1]
-        if own.min() > 1 and (own == own[0]).all():
+        if own.min() > 1 and own.max() <= 1.25 * own.min():  # months have 28 to 31 days
+            every = f"{own.min()}" if own.min() == own.max() else f"{own.min()} to {own.max()}"
             raise DataError(
-                f"mixed frequencies: series {ids[i]!r} has a stamp every {own[0]} steps of freq={freq!s}, which is the step of the "
-                "others. Split the frame by frequency, or resample to a common one."
+                f"mixed frequencies: series {ids[i]!r} has a stamp every {every} steps of freq={freq!s}, which is the "
+                "step of the others. Split the frame by frequency, or resample to a common one."
             )
     return steps
 
 
-def check_lengths(ids: Sequence[Any], lengths: NDArray[np.int64], needed: int, why: str) -> None:
+def check_lengths(ids: Names, lengths: NDArray[np.int64], needed: int, why: str) -> None:
     """Raise if a series has fewer rows than needed, naming the shortest ones."""
     short = np.flatnonzero(lengths < needed)
     if len(short):
@@ -178,16 +225,21 @@ def check_lengths(ids: Sequence[Any], lengths: NDArray[np.int64], needed: int, w
         )
 
 
-def _series_of(indptr: NDArray[np.int64], at: int) -> int:
+def _stamp(time: Any) -> str:
+    """A stamp as people write it."""
+    return str(pd.Timestamp(time)) if isinstance(time, np.datetime64) else str(time)
+
+
+def _series_of(indptr: NDArray[np.int64], at: np.integer[Any] | int) -> int:
     return int(np.searchsorted(indptr, at, side="right") - 1)
 
 
-def check_observed(labels: Sequence[Any], observed: NDArray[np.bool_]) -> None:
+def check_observed(labels: Names, observed: NDArray[np.bool_]) -> None:
     """Raise if a series has no value at all among the rows to learn from."""
     empty = np.flatnonzero(~observed)
     if len(empty):
         named = ", ".join(repr(labels[i]) for i in empty[:5])
         raise DataError(
-            f"series {named}{' ...' if len(empty) > 5 else ''} have no value in the rows to learn from ({len(empty)} such in all). "
-            "Leave them out, or give them values."
+            f"series {named}{' ...' if len(empty) > 5 else ''} have no value in the rows to learn from "
+            f"({len(empty)} such in all). Leave them out, or give them values."
         )

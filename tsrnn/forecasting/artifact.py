@@ -24,6 +24,8 @@ __all__ = ["FORMAT", "Artifact", "encode", "read", "write"]
 FORMAT = 1
 """Version of the layout; raised when older readers could not read it."""
 
+_FILES = ("model.json", "arrays.safetensors")
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -50,8 +52,12 @@ class Artifact:
 
 
 def encode(value: Any) -> Any:
-    """A parameter as plain JSON: a part (any dataclass) becomes a mapping with its ``type``; what is not plain is
-    refused.
+    """A parameter as plain JSON; a part (any dataclass) becomes a mapping with its ``type``.
+
+    Raises
+    ------
+    TypeError
+        If the value is neither plain nor made of plain ones.
 
     Examples
     --------
@@ -80,18 +86,14 @@ def part_fields(part: Any) -> list[str]:
 def write(path: str | Path, artifact: Artifact) -> None:
     """Write a folder, replacing one that holds a model already; written beside it first, so a crash leaves no half."""
     path = Path(path)
-    if path.exists() and not (path / "model.json").exists():
-        raise FileExistsError(f"{path} exists and is not a saved model; choose another path.")
-    part = path.with_name(path.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    if path.exists() and not (path.is_dir() and {file.name for file in path.iterdir()} <= set(_FILES)):
+        raise FileExistsError(f"{path} exists and holds more than a saved model; choose another path.")
     panel = artifact.history
     dated = panel.times.dtype.kind == "M"
     arrays = artifact.arrays | {
         "history/values": panel.values, "history/covariates": panel.covariates, "history/indptr": panel.indptr,
         "history/rows": panel.rows, "history/times": panel.times.astype(np.int64),
     }  # fmt: skip
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, part / "arrays.safetensors")
     document = {
         "format": FORMAT,
         "tsrnn": version("tsrnn"),
@@ -105,7 +107,12 @@ def write(path: str | Path, artifact: Artifact) -> None:
             "zone": panel.zone,
         },
     }
-    (part / "model.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(document, indent=1) + "\n"
+    part = path.with_name(path.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    (part / _FILES[0]).write_text(text, encoding="utf-8")
+    save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, part / _FILES[1])
     if path.exists():
         shutil.rmtree(path)
     part.rename(path)
@@ -119,18 +126,21 @@ def read(path: str | Path) -> Artifact:
     FileNotFoundError
         If there is no saved model.
     ValueError
-        If it was written by a newer version.
+        If it was written by a newer version, or by something else.
     """
     path = Path(path)
-    if not (path / "model.json").exists():
-        raise FileNotFoundError(f"no saved model at {path} (there is no {path / 'model.json'}).")
-    document = json.loads((path / "model.json").read_text(encoding="utf-8"))
+    for name in _FILES:
+        if not (path / name).exists():
+            raise FileNotFoundError(f"no saved model at {path} (there is no {path / name}).")
+    document = json.loads((path / _FILES[0]).read_text(encoding="utf-8"))
+    if not isinstance(document, dict) or "format" not in document:
+        raise ValueError(f"{path / _FILES[0]} was not written by tsrnn.")
     if document["format"] > FORMAT:
         raise ValueError(
-            f"{path} was written by tsrnn {document['tsrnn']} in format {document['format']}; this version reads up to {FORMAT}. "
-            "Install a newer tsrnn."
+            f"{path} was written by tsrnn {document['tsrnn']} in format {document['format']}; this version reads up to "
+            f"{FORMAT}. Install a newer tsrnn."
         )
-    arrays = load_file(path / "arrays.safetensors")
+    arrays = load_file(path / _FILES[1])
     data = document["data"]
     times = arrays.pop("history/times")
     history = Panel(

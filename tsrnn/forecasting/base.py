@@ -118,13 +118,12 @@ class AbstractForecaster(BaseEstimator, ABC):
         DataError
             If the frame cannot be used as it is; the message names series, row and column.
         """
-        targets = target_col if isinstance(target_col, str) else tuple(target_col)
-        schema = Schema(id_col, time_col, targets, tuple(past_covariates), tuple(future_covariates))
+        schema = Schema(id_col, time_col, target_col, past_covariates, future_covariates)
         return self.fit_panel(Panel.from_frame(df, schema, freq))
 
     def fit_panel(self, panel: Panel) -> Self:
         """Learn from a panel; see `fit`."""
-        if not isinstance(self.horizon, int) or self.horizon < 1:
+        if not isinstance(self.horizon, (int, np.integer)) or self.horizon < 1:
             raise ValueError(f"horizon must be a positive integer, got {self.horizon!r}.")
         check_lengths(panel.ids, panel.lengths, *self._rows_needed())
         self._fit(panel)
@@ -165,7 +164,10 @@ class AbstractForecaster(BaseEstimator, ABC):
         """
         check_is_fitted(self, "history_")
         panel = self.history_ if df is None else Panel.from_frame(df, self.history_.schema, self.history_.freq)
-        asked = tuple(quantiles or ())
+        asked = () if quantiles is None else tuple(quantiles)
+        for q in asked:
+            if not 0 < q < 1:
+                raise ValueError(f"quantile {q!r} does not lie between 0 and 1, as in quantiles=[0.1, 0.9].")
         levels = tuple(level) if level is not None else (() if asked else self.default_level)
         columns, probabilities = interval_columns(self.name, levels)
         columns += [f"{self.name}-q-{q:g}" for q in asked]
@@ -191,7 +193,7 @@ class AbstractForecaster(BaseEstimator, ABC):
             If a parameter does not exist.
         """
         known = self.get_params(deep=True)
-        for name, value in params.items():
+        for name, value in sorted(params.items(), key=lambda item: "__" in item[0]):  # a part before its parameters
             part, _, key = name.partition("__")
             if name not in known and not (key and key in artifact.part_fields(getattr(self, part, None))):
                 raise ValueError(

@@ -86,12 +86,18 @@ class SeasonalNaive(AbstractBaseline):
     horizon : int
         Steps ahead.
     season_length : int, optional
-        Steps in a season; by default the one usual at the data's frequency (12 for months, 24 for hours ...).
+        Steps in a season; by default the one usual at the data's frequency (12 for months, 24 for hours ...). Steps
+        whose season was never observed are forecast as NaN.
     """
 
     def __init__(self, *, horizon: int, season_length: int | None = None) -> None:
         super().__init__(horizon=horizon)
         self.season_length = season_length
+
+    def _fit(self, panel: Panel) -> None:
+        season = self.season_length
+        if season is not None and (not isinstance(season, (int, np.integer)) or season < 1):
+            raise ValueError(f"season_length must be a positive integer or None, got {season!r}.")
 
     def _formula(self, y: FloatArray, freq: Frequency) -> tuple[FloatArray, FloatArray]:
         return _last_season(y, freq.season_length if self.season_length is None else self.season_length, self.horizon)
@@ -114,7 +120,7 @@ class Drift(AbstractBaseline):
         slope = (y[last] - y[first]) / (last - first)
         steps = len(y) - 1 - last + np.arange(1, self.horizon + 1)
         deviation = _spread(np.diff(y) - slope, 1)
-        return y[last] + slope * steps, deviation * np.sqrt(steps * (1 + steps / max(1, last - first)))
+        return y[last] + slope * steps, deviation * np.sqrt(steps * (1 + steps / (last - first)))
 
 
 class HistoricAverage(AbstractBaseline):
@@ -135,10 +141,11 @@ class HistoricAverage(AbstractBaseline):
 
 def _last_season(y: FloatArray, season: int, horizon: int) -> tuple[FloatArray, FloatArray]:
     """Repeat the last season; a missing value of it is taken from the season before, and so on back."""
+    season = min(season, len(y) + horizon)  # seasons that much longer are forecast alike, without their memory
     padded = np.concatenate([np.full(-len(y) % season, np.nan), y]).reshape(-1, season)
     seen = ~np.isnan(padded)
     age = np.where(seen.any(axis=0), seen[::-1].argmax(axis=0), 0)
-    last = padded[len(padded) - 1 - age, np.arange(season)] if len(padded) else np.full(season, np.nan)
+    last = padded[len(padded) - 1 - age, np.arange(season)]
     steps = np.arange(horizon)
     cycles = steps // season + 1 + age[steps % season]
     return last[steps % season], _spread(y[season:] - y[:-season], 0) * np.sqrt(cycles)

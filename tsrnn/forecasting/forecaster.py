@@ -54,8 +54,8 @@ class Forecaster(AbstractForecaster):
         Steps of history the network reads. By default two seasons or two horizons, whichever is longer, within 8 and
         256 and no longer than the series; see ``context_length_`` after `fit`.
     season_length : int, optional
-        Steps in the season whose last run the network starts from, as `SeasonalNaive` does. By default the one usual at the data's
-        frequency if the network reads that far back, otherwise 1: the last value.
+        Steps in the season whose last run the network starts from, as `SeasonalNaive` does. By default the one usual at
+        the data's frequency if the network reads that far back, otherwise 1: the last value.
     output : AbstractOutput, default Quantiles()
         What is forecast and by which loss it is learned.
     transforms : AbstractScaler or None, default StandardScaler()
@@ -85,6 +85,7 @@ class Forecaster(AbstractForecaster):
     Examples
     --------
     >>> import pandas as pd
+    >>> from tsrnn import GRU, Training
     >>> y = pd.Series(range(60), index=pd.date_range("2020-01-01", periods=60, freq="MS"), dtype=float)
     >>> model = Forecaster(GRU(hidden_size=8), horizon=3, training=Training(max_steps=20, batch_size=8))
     >>> list(model.fit(y).predict().columns)
@@ -209,7 +210,7 @@ class Forecaster(AbstractForecaster):
             return usual if usual <= self.context_length_ else 1
         if not 1 <= self.season_length <= self.context_length_:
             raise ValueError(
-                f"season_length={self.season_length!r} must lie between 1 and the context_length, {self.context_length_}."
+                f"season_length={self.season_length!r} must lie in 1 to context_length={self.context_length_}."
             )
         return self.season_length
 

@@ -4,7 +4,9 @@ They are made with pyplot, so that a script's ``plt.show()`` and a notebook show
 show.
 """
 
+import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "STYLE", "plot_by_step", "plot_forecasts"]
+__all__ = ["COLOURS", "plot_by_step", "plot_forecasts", "styled"]
 
 INK, MUTED = "#24292f", "#8c959f"
 
@@ -40,13 +42,22 @@ STYLE: dict[str, Any] = {
     "xtick.color": INK,
     "ytick.color": INK,
 }
-"""The look of all figures, for ``matplotlib.pyplot.style.context``."""
+"""The look of all figures; see `styled`."""
+
+
+def styled() -> AbstractContextManager[None]:
+    """A context in which figures are made in the style of the house."""
+    import matplotlib.pyplot as plt
+
+    # Settle the backend now: made inside, its settings would be undone on leaving.
+    plt.draw_if_interactive()  # type: ignore[no-untyped-call]
+    return plt.style.context(STYLE)
 
 
 def plot_forecasts(
     history: pd.DataFrame,
     forecasts: pd.DataFrame,
-    models: Sequence[str],
+    models: Sequence[str] | None = None,
     *,
     series: Sequence[Any] | None = None,
     max_cutoffs: int = 4,
@@ -62,8 +73,9 @@ def plot_forecasts(
         ``unique_id, ds, y`` in time order; a missing value breaks the line.
     forecasts : DataFrame
         ``unique_id, ds, <Model>`` and, if there are, ``<Model>-lo-90, <Model>-hi-90 ...`` and ``cutoff``.
-    models : sequence of str
-        Columns to draw. Up to two are drawn with their intervals, of more than two only the first.
+    models : sequence of str, optional
+        Columns to draw; by default all forecasts. Up to two are drawn with their intervals, of more than two only
+        the first.
     series : sequence, optional
         Series to draw; by default up to three, spread evenly over the ones in ``forecasts``.
     max_cutoffs : int, default 4
@@ -77,6 +89,9 @@ def plot_forecasts(
     """
     import matplotlib.pyplot as plt
 
+    if models is None:
+        roles = {id_col, time_col, target_col, "cutoff"}
+        models = [c for c in forecasts.columns if c not in roles and not re.search(r"-(lo|hi|q)-[\d.]+$", c)]
     names = forecasts[id_col].unique()
     if series is None:
         series = names[np.unique(np.linspace(0, len(names) - 1, 3).round().astype(int))]
@@ -86,7 +101,7 @@ def plot_forecasts(
             f"there is no forecast of series {unknown[0]!r}; there are: {', '.join(map(str, names[:10]))}."
         )
     shaded = models if len(models) <= 2 else models[:1]
-    with plt.style.context(STYLE):
+    with styled():
         figure, axes = plt.subplots(
             len(series), 1, squeeze=False, layout="constrained", figsize=(10, 1 + 2.8 * len(series))
         )
@@ -127,7 +142,7 @@ def plot_by_step(errors: pd.DataFrame, *, label: str = "mean absolute scaled err
     values = errors.set_index("step")
     means = values.mean()
     top = 1.08 * values.loc[:, means <= 4 * means.min()].max().max()
-    with plt.style.context(STYLE):
+    with styled():
         _, ax = plt.subplots(layout="constrained", figsize=(10, 3.6))
         for (model, column), colour in zip(values.items(), _colours(values.shape[1]), strict=True):
             marker = "o" if len(column) <= 24 else ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from tsrnn.report.plots import COLOURS, INK, MUTED, STYLE
+from tsrnn.report.plots import COLOURS, INK, MUTED, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,7 +55,7 @@ def plot_events(
     kept = np.sort(np.argsort(-np.nan_to_num(highest), kind="stable")[:max_sensors])
     order = table[time_col].argsort(kind="stable")
     panels = [(sensors[i], table[sensors[i]]) for i in kept] + [("score", scores["score"])]
-    with plt.style.context(STYLE):
+    with styled():
         figure, axes = plt.subplots(
             len(panels), 1, sharex=True, squeeze=False, layout="constrained", figsize=(11, 1 + 1.5 * len(panels))
         )
@@ -85,8 +85,8 @@ def _thinned(times: "pd.Series[Any]", values: "pd.Series[Any]") -> "tuple[pd.Ser
     if len(values) <= 4 * _BUCKETS:
         return times, values
     bucket = np.arange(len(values)) * _BUCKETS // len(values)
-    groups = values.reset_index(drop=True).groupby(bucket)
     first = np.flatnonzero(np.diff(bucket, prepend=-1))
-    ends = pd.concat([groups.idxmin(), groups.idxmax()]).fillna(pd.Series(np.tile(first, 2)))
-    rows = np.sort(ends.to_numpy().astype(np.int64))
+    heights = values.to_numpy(dtype=np.float64)
+    extremes = [np.lexsort((sign * heights, bucket))[first] for sign in (1, -1)]  # missing ones come last
+    rows = np.sort(np.concatenate(extremes))
     return times.iloc[rows], values.iloc[rows]

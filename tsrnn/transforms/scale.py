@@ -47,7 +47,7 @@ class AbstractScaler(ABC):
         """Fit on all rows of a panel (the caller cuts it to training rows). Constant or empty series get scale 1."""
         parts = [self._stats(panel.values[a:b]) for a, b in zip(panel.indptr[:-1], panel.indptr[1:], strict=True)]
         location, scale = (np.stack(part) for part in zip(*parts, strict=True))
-        floor = 1e-12 * np.maximum(1.0, np.abs(location))
+        floor = 1e-12 * np.abs(location)  # what rounding leaves of a constant
         return Scaling(location, np.where(scale > floor, scale, 1.0), panel.ids)
 
     def extend(self, fitted: Scaling, panel: Panel, known: NDArray[np.int64]) -> Scaling:

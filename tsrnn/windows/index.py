@@ -44,9 +44,7 @@ class WindowIndex(NamedTuple):
 
 
 def validation_rows(lengths: NDArray[np.int64], horizon: int, share: float) -> NDArray[np.int64]:
-    """Rows held out at the end of each series: the share, at least a horizon, none where too little would be left to
-    learn from.
-    """
+    """Rows held out at the end of each series: the share, at least a horizon; none if under two would remain."""
     held = np.maximum((share * lengths).astype(np.int64), horizon)
     return np.where((share > 0) & (lengths - held >= 2 * horizon), held, 0)
 

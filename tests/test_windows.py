@@ -1,0 +1,186 @@
+import jax
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from tests.strategies import gap_free
+from tsrnn.data import Panel
+from tsrnn.windows.batches import DevicePanel, WindowSampler, gather
+from tsrnn.windows.index import WindowIndex, tail_windows, training_windows, validation_rows
+
+lengths_lists = st.lists(st.integers(1, 25), min_size=1, max_size=4)
+few = st.integers(1, 6)
+
+
+def panel_of(lengths):
+    return Panel.from_frame(gap_free(1, tuple(lengths)), freq=1)
+
+
+def listed(index):
+    """All windows as pairs of series and known rows."""
+    return [tuple(map(int, pair)) for pair in zip(*index.locate(np.arange(index.total)), strict=True)]
+
+
+class TestTrainingWindows:
+    @settings(max_examples=80)
+    @given(lengths=lengths_lists, context=few, horizon=few, data=st.data())
+    def test_are_all_cutoffs_from_the_first_on(self, lengths, context, horizon, data):
+        """Counted by the definition, one window after the other."""
+        stops = np.array([data.draw(st.integers(0, n)) for n in lengths])
+        index = training_windows(panel_of(lengths), stops, context, horizon)
+        expected = []
+        for i, stop in enumerate(stops):
+            cutoffs = [known for known in range(1, stop + 1) if known + horizon <= stop]
+            first = context if len(cutoffs) >= 2 * context else max(1, (len(cutoffs) + 1) // 2)
+            expected += [(i, known) for known in cutoffs if known >= first]
+        assert listed(index) == expected
+        assert index.total == len(expected)
+        assert index.row.tolist() == np.cumsum([0, *lengths])[:-1].tolist()
+
+    @settings(max_examples=60)
+    @given(lengths=lengths_lists, context=few, horizon=few)
+    def test_every_series_with_a_cutoff_gives_a_window(self, lengths, context, horizon):
+        panel = panel_of(lengths)
+        index = training_windows(panel, panel.lengths, context, horizon)
+        assert {i for i, _ in listed(index)} == {i for i, n in enumerate(lengths) if n > horizon}
+        assert all(1 <= known <= lengths[i] - horizon for i, known in listed(index))
+
+    @pytest.mark.parametrize(("length", "total"), [(20, 20 - 4 - 3 + 1), (3, 0), (4, 1), (5, 2), (6, 2)])
+    def test_counts_by_hand(self, length, total):
+        assert training_windows(panel_of([length]), np.array([length]), 4, 3).total == total
+
+    def test_too_many_for_32_bits(self):
+        class Large:
+            indptr = np.array([0, 2**31])
+
+        with pytest.raises(ValueError, match="32-bit"):
+            training_windows(Large(), np.array([2**31]), 4, 3)
+
+
+class TestValidationWindows:
+    @settings(max_examples=80)
+    @given(lengths=lengths_lists, horizon=few, share=st.sampled_from([0.0, 0.1, 0.3, 0.9]))
+    def test_targets_lie_in_the_tail_and_no_training_window_sees_it(self, lengths, horizon, share):
+        panel = panel_of(lengths)
+        held = validation_rows(panel.lengths, horizon, share)
+        tail = tail_windows(panel, held, horizon)
+        expected = [
+            (i, known) for i, n in enumerate(lengths) for known in range(n - held[i], n - horizon + 1) if held[i]
+        ]
+        assert listed(tail) == expected
+        learned = training_windows(panel, panel.lengths - held, 4, horizon)
+        assert all(known + horizon <= lengths[i] - held[i] for i, known in listed(learned))
+
+    @pytest.mark.parametrize(
+        ("length", "horizon", "share", "held"),
+        [(100, 5, 0.2, 20), (100, 30, 0.2, 30), (100, 5, 0.0, 0), (15, 5, 0.1, 5), (14, 5, 0.1, 0), (100, 5, 0.95, 0)],
+    )
+    def test_how_many_rows_are_held_out(self, length, horizon, share, held):
+        assert validation_rows(np.array([length]), horizon, share).tolist() == [held]
+
+
+cut = jax.jit(gather, static_argnames=("context_length", "horizon"))
+
+
+def device_panel(n_rows, n_channels=2, n_past=1, n_future=2, seed=0):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(n_rows, n_channels)).astype(np.float32)
+    values[rng.random(values.shape) < 0.3] = np.nan
+    past, future = (rng.normal(size=(n_rows, n)).astype(np.float32) for n in (n_past, n_future))
+    return DevicePanel(values, past, future)
+
+
+def sliced(panel, start, known, context_length, horizon):
+    """One window cut by plain slices, the oracle of `gather`."""
+    cutoff = start + known
+    history = slice(max(start, cutoff - context_length), cutoff)
+    pad = ((context_length - (history.stop - history.start), 0), (0, 0))
+    values, target = panel.values[history], panel.values[cutoff : cutoff + horizon]
+    covariates = np.concatenate([panel.past[history], panel.future[history]], axis=1)
+    return {
+        "context": np.pad(np.nan_to_num(values), pad),
+        "context_observed": np.pad(~np.isnan(values), pad),
+        "valid": np.pad(np.ones(len(values), bool), pad[0]),
+        "past": np.pad(covariates, pad),
+        "future": panel.future[cutoff : cutoff + horizon],
+        "target": np.nan_to_num(target),
+        "target_observed": ~np.isnan(target),
+    }
+
+
+class TestGather:
+    @settings(max_examples=40)
+    @given(
+        lengths=lengths_lists, shape=st.sampled_from([(5, 3), (1, 4), (8, 1)]), seed=st.integers(0, 9), data=st.data()
+    )
+    def test_equals_plain_slicing(self, lengths, shape, seed, data):
+        context, horizon = shape
+        panel = device_panel(110, seed=seed)
+        starts = np.cumsum([0, *lengths])[:-1].astype(np.int32)
+        series = data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=3, max_size=3))
+        known = np.array([data.draw(st.integers(1, lengths[i])) for i in series], np.int32)
+        batch = cut(panel, starts[series], known, context_length=context, horizon=horizon)
+        for b, i in enumerate(series):
+            for name, expected in sliced(panel, starts[i], known[b], context, horizon).items():
+                np.testing.assert_array_equal(getattr(batch, name)[b], expected, err_msg=name)
+
+    def test_a_panel_without_covariates(self):
+        zeros, fours = np.zeros(2, np.int32), np.full(2, 4, np.int32)
+        batch = cut(device_panel(9, 1, 0, 0), zeros, fours, context_length=3, horizon=2)
+        assert batch.past.shape == (2, 3, 0)
+        assert batch.future.shape == (2, 2, 0)
+
+    @pytest.mark.parametrize("garbage", [1e9, np.nan])
+    def test_the_history_holds_nothing_from_the_cutoff_on_nor_from_before_the_series(self, garbage):
+        panel = device_panel(20)
+        spoilt = jax.tree.map(np.copy, panel)
+        for array in (spoilt.values, spoilt.past):
+            array[:6], array[11:] = garbage, garbage
+        spoilt.future[:6] = garbage
+        window = {"start": np.array([6], np.int32), "known": np.array([5], np.int32), "context_length": 8, "horizon": 4}
+        clean, dirty = (cut(p, **window) for p in (panel, spoilt))
+        for name in ("context", "context_observed", "valid", "past", "future"):
+            np.testing.assert_array_equal(getattr(clean, name), getattr(dirty, name), err_msg=name)
+        assert not np.array_equal(clean.target, dirty.target)
+
+
+def numbered(n_rows):
+    """A device panel whose values are row numbers, so that a batch tells where it came from."""
+    rows = np.arange(n_rows, dtype=np.float32)[:, None]
+    return DevicePanel(rows, rows[:, :0], rows[:, :0])
+
+
+class TestSampler:
+    draw = staticmethod(jax.jit(WindowSampler(context_length=3, horizon=2, batch_size=16)))
+
+    @settings(max_examples=30)
+    @given(lengths=st.lists(st.integers(1, 12), min_size=3, max_size=3), seed=st.integers(0, 99))
+    def test_draws_windows_that_exist(self, lengths, seed):
+        panel = panel_of(lengths)
+        index = training_windows(panel, panel.lengths, 3, 2)
+        assume(index.total)
+        batch = self.draw((numbered(36), index), jax.random.key(seed))
+        firsts = {panel.indptr[i] + known for i, known in listed(index)}
+        assert set(np.asarray(batch.target)[:, 0, 0]) <= firsts
+        np.testing.assert_array_equal(batch.target[:, 1], batch.target[:, 0] + 1)
+        np.testing.assert_array_equal(batch.context[:, -1], batch.target[:, 0] - 1)
+        assert batch.target_observed.all()
+        assert batch.valid[:, -1].all()
+
+    def test_draws_all_of_them_alike_and_none_of_the_padding(self):
+        panel = panel_of([12, 2, 7])
+        index = training_windows(panel, panel.lengths, 3, 2)
+        row, first = (np.pad(array, (0, 5)) for array in (index.row, index.first))
+        padded = WindowIndex(row, first, np.pad(index.below, (0, 5), mode="edge"))
+        batch = WindowSampler(3, 2, batch_size=index.total * 400)((numbered(21), padded), jax.random.key(0))
+        drawn, counts = np.unique(np.asarray(batch.target[:, 0, 0]), return_counts=True)
+        assert drawn.tolist() == [panel.indptr[i] + known for i, known in listed(index)]
+        assert np.abs(counts / 400 - 1).max() < 0.25
+
+    def test_the_key_decides(self):
+        panel = panel_of([30])
+        data = numbered(36), training_windows(panel, panel.lengths, 3, 2)
+        one, same, other = (self.draw(data, jax.random.key(k)).target for k in (0, 0, 1))
+        np.testing.assert_array_equal(one, same)
+        assert not np.array_equal(one, other)
