@@ -1,0 +1,54 @@
+"""Documents that run: the README's example and commands, the notebooks, and every run file."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_example_runs_and_prints_the_frame_it_shows(monkeypatch, capsys):
+    code, shown = re.search(r"```python\n(.*?)```\n+```text\n(.*?)```", README, re.DOTALL).groups()
+    monkeypatch.chdir(ROOT)
+    exec(compile(code, "README.md", "exec"), {})
+    plt.close("all")
+    printed = capsys.readouterr().out.split()
+    numbers = re.compile(r"-?\d+\.\d+")
+    # Another processor may round otherwise: names, stamps and rows are equal, the numbers close.
+    assert [numbers.sub("#", word) for word in printed] == [numbers.sub("#", word) for word in shown.split()]
+    for ours, theirs in zip(printed, shown.split(), strict=True):
+        if numbers.fullmatch(ours):
+            assert float(ours) == pytest.approx(float(theirs), rel=0.05)
+
+
+def test_the_commands_in_the_readme_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"demo", "test"} <= set(re.findall(r"make ([a-z-]+)", README)) <= targets
+    for path in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.name)
+def test_notebooks_run(path):
+    notebook = nbformat.read(path, as_version=4)
+    where = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=where).execute()
+    outputs = [o for cell in notebook.cells for o in cell.get("outputs", [])]
+    assert any("image/png" in o.get("data", {}) for o in outputs)
+    assert not [o for o in outputs if o["output_type"] == "error"]
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "benchmarks").glob("[!_]*.py")), ids=lambda p: p.name)
+def test_benchmarks_say_how_to_run_them(script):
+    usage = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True).stdout
+    assert "--quick" in usage
+    assert "--json" in usage
+    assert f"python benchmarks/{script.name}" in usage
+    assert script.name in (ROOT / "benchmarks" / "README.md").read_text()
