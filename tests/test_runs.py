@@ -1,0 +1,258 @@
+"""Run folders: whole or absent, repeatable from what stands in them."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from tsrnn.anomaly import AnomalyDetector
+from tsrnn.config import BacktestConfig, ConfigError, DetectConfig
+from tsrnn.data import DataError
+from tsrnn.evaluation import backtest
+from tsrnn.forecasting.baselines import Naive, SeasonalNaive
+from tsrnn.report.sensors import plot_events
+from tsrnn.runs import RunInterrupted, run_backtest, run_detect
+
+MODELS = "models={SeasonalNaive: {type: SeasonalNaive, season_length: 7}, Naive: Naive}"
+
+
+def visits(n=60):
+    """Two series with a week."""
+    days = pd.date_range("2024-01-01", periods=n)
+    week = np.resize([5.0, 6.0, 6.0, 7.0, 9.0, 3.0, 2.0], n)
+    noise = np.random.default_rng(0).normal(0, 0.3, (2, n))
+    frames = [
+        pd.DataFrame({"unique_id": name, "ds": days, "y": size * week + row})
+        for name, size, row in zip(("north", "south"), (1, 3), noise, strict=True)
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.fixture
+def config(tmp_path):
+    visits().to_csv(tmp_path / "visits.csv", index=False)
+    options = [
+        f"data.path={tmp_path / 'visits.csv'}",
+        "backtest.horizon=7",
+        "backtest.n_windows=3",
+        MODELS,
+        "name=visits",
+    ]
+    return BacktestConfig.load(None, options)
+
+
+def test_backtest_folder(config, tmp_path):
+    folder = run_backtest(config, tmp_path / "out")
+    assert folder == tmp_path / "out"
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")} == {
+        "config.yaml", "versions.json", "forecasts.csv", "metrics.csv", "leaderboard.csv", "timings.csv", "report.html",
+        "plots/forecasts.png", "plots/error_by_step.png",
+    }  # fmt: skip
+    models = {"SeasonalNaive": SeasonalNaive(horizon=7, season_length=7), "Naive": Naive(horizon=7)}
+    wanted = backtest(models, visits(), n_windows=3)
+    board = pd.read_csv(folder / "leaderboard.csv")
+    assert board.columns[0] == "model"
+    pd.testing.assert_frame_equal(board, wanted.leaderboard())
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "forecasts.csv", parse_dates=["ds", "cutoff"]), wanted.forecasts)
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "metrics.csv", parse_dates=["cutoff"]), wanted.metrics)
+
+
+def test_report_needs_no_network_and_says_what_was_done(config, tmp_path):
+    page = (run_backtest(config, tmp_path / "out") / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//|@import|url\(""", page)
+    for said in ("visits", "2 series of 120 rows", "3 cutoffs", "SeasonalNaive", "sha256", "season_length: 7"):
+        assert said in page
+
+
+def test_the_written_configuration_gives_the_same_run_again(config, tmp_path):
+    first = run_backtest(config, tmp_path / "first")
+    again = run_backtest(BacktestConfig.load(first / "config.yaml"), tmp_path / "again")
+    for name in ("forecasts.csv", "metrics.csv", "leaderboard.csv", "config.yaml"):
+        assert (first / name).read_bytes() == (again / name).read_bytes(), name
+    hashes = [json.loads((folder / "versions.json").read_text())["data"]["sha256"] for folder in (first, again)]
+    assert hashes[0] == hashes[1]
+
+
+def test_the_written_configuration_has_every_default(config, tmp_path):
+    written = yaml.safe_load((run_backtest(config, tmp_path / "out") / "config.yaml").read_text())
+    assert written["backtest"].keys() == type(config.backtest).model_fields.keys()
+    assert written["data"].keys() == type(config.data).model_fields.keys()
+    assert written["models"] == {
+        "SeasonalNaive": {"type": "SeasonalNaive", "season_length": 7},
+        "Naive": {"type": "Naive"},
+    }
+
+
+def test_versions(config, tmp_path):
+    versions = json.loads((run_backtest(config, tmp_path / "out") / "versions.json").read_text())
+    assert {"tsrnn", "python", "platform", "device", "data", "packages"} == versions.keys()
+    assert {"jax", "flax", "numpy", "pandas"} <= versions["packages"].keys()
+    assert "pytest" not in versions["packages"]
+    assert (versions["data"]["rows"], versions["data"]["columns"]) == (120, ["unique_id", "ds", "y"])
+
+
+def test_data_hash_tells_tables_apart(config, tmp_path):
+    first = run_backtest(config, tmp_path / "first")
+    table = Path(config.data.path)
+    text = table.read_text()
+    table.write_text(text.replace("north,2024-01-05,", "north,2024-01-05,1"))
+    second = run_backtest(config, tmp_path / "second")
+    table.write_text(text.replace(",", ";"))  # another file with the same content
+    third = run_backtest(config, tmp_path / "third")
+    hashes = [json.loads((f / "versions.json").read_text())["data"]["sha256"] for f in (first, second, third)]
+    assert hashes[0] == hashes[2] != hashes[1]
+
+
+def test_nothing_is_overwritten(config, tmp_path, monkeypatch):
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    run_backtest(config, taken)  # empty: it may be used
+    before = (taken / "versions.json").read_bytes()
+    with pytest.raises(ConfigError, match="exists, and nothing is overwritten"):
+        run_backtest(config, taken)
+    assert (taken / "versions.json").read_bytes() == before
+    monkeypatch.chdir(tmp_path)
+    folders = [run_backtest(config) for _ in range(3)]
+    assert len(set(folders)) == 3
+    assert all(re.fullmatch(r"runs/visits-\d{8}-\d{6}(-\d)?", f.as_posix()) and f.is_dir() for f in folders)
+
+
+def test_a_run_that_fails_leaves_nothing(config, tmp_path):
+    short = BacktestConfig.model_validate(config.model_dump() | {"backtest": {"horizon": 60}})
+    out = tmp_path / "deep" / "out"
+    with pytest.raises(DataError, match="too short"):
+        run_backtest(short, out)
+    assert not any(out.parent.iterdir())
+
+
+@pytest.mark.parametrize("finished", [0, 1])
+def test_ctrl_c(config, tmp_path, finished):
+    """What was finished is written; if nothing was, no folder is left."""
+
+    def stop(event):
+        if event.seconds is None and event.model == list(config.models)[finished]:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "runs" / "out"
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run_backtest(config, out, on_event=stop)
+    if not finished:
+        assert not any(out.parent.iterdir())
+        return
+    assert isinstance(caught.value, RunInterrupted)
+    assert caught.value.folder == out
+    assert pd.read_csv(out / "leaderboard.csv")["model"].tolist() == ["SeasonalNaive"]
+    assert "Interrupted: Naive did not finish." in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_dataset(tmp_path, monkeypatch, shared_data):
+    monkeypatch.setenv("TSRNN_DATA", str(shared_data))
+    options = ["data.dataset=tourism_yearly", "backtest.horizon=4", "models={Naive: Naive}"]
+    folder = run_backtest(BacktestConfig.load(None, options), tmp_path / "out")
+    assert pd.read_csv(folder / "metrics.csv")["unique_id"].nunique() == 518
+
+
+def sensors(n=1500):
+    """Two sensors a minute, a spike at row 1200, a missing stamp, and a column of text."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "when": pd.date_range("2024-01-01", periods=n, freq="min"),
+            "temp": rng.normal(20, 1, n),
+            "flow": rng.normal(5, 0.2, n),
+            "state": "on",
+        }
+    )
+    frame.loc[1200, "temp"] = 60.0
+    return frame.drop(700)
+
+
+@pytest.fixture
+def table(tmp_path):
+    sensors().to_csv(tmp_path / "sensors.csv", index=False)
+    return tmp_path / "sensors.csv"
+
+
+DETECT = [
+    "data.time_col=when",
+    "forecaster={network: {type: GRU, hidden_size: 4}, context_length: 4, training: {max_steps: 5}}",
+]
+
+
+def test_detect_folder(table, tmp_path):
+    config = DetectConfig.load(None, DETECT)
+    folder = run_detect(table, config, tmp_path / "out")
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "scores.csv", "events.csv", "summary.txt", "plots", "report.html", "config.yaml", "versions.json", "model",
+    }  # fmt: skip
+    scores = pd.read_csv(folder / "scores.csv", parse_dates=["when"])
+    assert scores["when"].tolist() == sensors()["when"].tolist()
+    peak = sensors()["when"].loc[1200]
+    highest = scores["when"].iloc[scores["score"].argmax()]
+    assert abs(highest - peak) <= pd.Timedelta("1min")  # the forecast after the spike is far off too
+    events = pd.read_csv(folder / "events.csv", parse_dates=["start", "end", "peak"])
+    worst = events.loc[events["score"].idxmax()]
+    assert worst["peak"] == highest
+    assert worst["sensors"].startswith("temp ")  # the sensor with the greatest share comes first
+    summary = (folder / "summary.txt").read_text()
+    for said in ("1,499 rows, temp, flow.", "first 749 rows", "1 stamps are missing", "Not watched: state."):
+        assert said in summary
+
+
+def test_a_saved_detector_scores_to_the_bit_alike(table, tmp_path):
+    first = run_detect(table, DetectConfig.load(None, DETECT), tmp_path / "first")
+    saved = DetectConfig.load(None, ["data.time_col=when"])
+    again = run_detect(table, saved, tmp_path / "again", model=first / "model")
+    for name in ("scores.csv", "events.csv"):
+        assert (first / name).read_bytes() == (again / name).read_bytes(), name
+    refit = run_detect(table, DetectConfig.load(first / "config.yaml"), tmp_path / "refit")
+    assert (first / "scores.csv").read_bytes() == (refit / "scores.csv").read_bytes()
+    with pytest.raises(ConfigError, match="reads the time column 'when', not 'ds'"):
+        run_detect(table, DetectConfig.load(None, ["data.time_col=ds"]), tmp_path / "no", model=first / "model")
+
+
+def test_the_order_of_rows_does_not_change_what_is_learned(table, tmp_path):
+    """An unsorted file is fitted on its earliest rows, and its scores keep its order."""
+    config = DetectConfig.load(None, DETECT)
+    first = pd.read_csv(run_detect(table, config, tmp_path / "first") / "scores.csv")
+    order = np.random.default_rng(1).permutation(len(first))
+    pd.read_csv(table).iloc[order].to_csv(table, index=False)
+    shuffled = pd.read_csv(run_detect(table, config, tmp_path / "shuffled") / "scores.csv")
+    pd.testing.assert_frame_equal(shuffled, first.iloc[order].reset_index(drop=True))
+
+
+@pytest.mark.parametrize("n", [300, 20_000])
+def test_plot_of_events_keeps_extremes(n):
+    """Of a long table fewer points are drawn, but the highest and lowest values and the gaps stay."""
+    values = np.sin(np.arange(n) / 50)
+    values[n // 2], values[2 * n // 3] = 9.0, -9.0
+    values[n // 4 : n // 4 + n // 10] = np.nan
+    table = pd.DataFrame({"ds": np.arange(n), "temp": values})
+    scores = pd.DataFrame({"temp-score": np.abs(values) / 3, "score": np.abs(values) / 3})
+    events = pd.DataFrame({"start": [n // 2], "end": [n // 2]})
+    figure = plot_events(table, scores, events, time_col="ds", sensors=["temp"])
+    drawn = figure.axes[0].lines[0].get_ydata()
+    assert len(drawn) <= 6000
+    assert (np.nanmin(drawn), np.nanmax(drawn)) == (-9.0, 9.0)
+    assert np.isnan(drawn).any()
+    assert [ax.get_ylabel() for ax in figure.axes] == ["temp", "score"]
+
+
+def test_detector_that_cannot_be_fitted_leaves_nothing(table, tmp_path):
+    config = DetectConfig.load(None, [*DETECT, "data.sensors=[temp, pressure]"])
+    with pytest.raises(DataError, match="no column 'pressure'"):
+        run_detect(table, config, tmp_path / "out" / "run")
+    assert not any((tmp_path / "out").iterdir())
+
+
+def test_detector_parameters_reach_the_detector(table, tmp_path):
+    options = [*DETECT, "detector={scorers: [jump], span: 30, calibration: 0.5, min_rows: 2, merge_gap: 5}"]
+    folder = run_detect(table, DetectConfig.load(None, options), tmp_path / "out")
+    detector = AnomalyDetector.load(folder / "model", lambda path: Naive(horizon=1))
+    wanted = {"scorers": ["jump"], "span": 30, "calibration": 0.5, "min_rows": 2, "merge_gap": 5}
+    assert {name: value for name, value in detector.get_params(deep=False).items() if name in wanted} == wanted

@@ -1,0 +1,148 @@
+"""``tsrnn backtest``: models of a run file, judged and written down."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pandas as pd
+
+from tsrnn.config import BacktestConfig
+from tsrnn.data import datasets, read_csv
+from tsrnn.evaluation import BacktestEvent, BacktestInterrupted, BacktestResult, backtest
+from tsrnn.forecasting.base import AbstractForecaster
+from tsrnn.forecasting.spec import SpecError, from_spec, to_spec
+from tsrnn.report import html, plots
+from tsrnn.runs.folder import RunInterrupted, run_folder, versions, write
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["run_backtest"]
+
+
+def run_backtest(
+    config: BacktestConfig,
+    out: str | Path | None = None,
+    *,
+    on_event: Callable[[BacktestEvent], object] | None = None,
+) -> Path:
+    """Backtest the models of a run file and write the run folder.
+
+    Parameters
+    ----------
+    config : BacktestConfig
+        What to run.
+    out : str or Path, optional
+        The run folder; by default ``runs/<name>-<date>-<time>``. Nothing is overwritten.
+    on_event : callable, optional
+        As in `tsrnn.evaluation.backtest`.
+
+    Returns
+    -------
+    Path
+        The run folder: ``config.yaml`` (every default written out), ``versions.json`` (software, device, data),
+        ``forecasts.csv``, ``metrics.csv``, ``leaderboard.csv``, ``timings.csv``, ``plots/``, ``report.html``.
+
+    Raises
+    ------
+    ConfigError
+        If a model cannot be built from its specification, or ``out`` is taken.
+    DataError
+        If the table cannot be used.
+    RunInterrupted
+        On Ctrl-C after the first model; the folder holds what was finished.
+    """
+    models = _models(config)
+    frame = _load(config)
+    roles = config.data.model_dump(exclude={"path", "dataset", "decimal"})
+    folds = config.backtest.model_dump(exclude={"horizon"})
+    stopped = False
+    with run_folder(config.name, out) as (folder, part):
+        try:
+            result = backtest(models, frame, on_event=on_event, **roles, **folds)
+        except BacktestInterrupted as stop:
+            if stop.result is None:
+                raise
+            result, stopped = stop.result, True
+        by_step = cast("Figure", plots.plot_by_step(result.by_step()).figure)
+        figures = {"forecasts": result.plot(), "error_by_step": by_step}
+        write(
+            part,
+            config.name,
+            config=_resolved(config, models),
+            software=versions(str(config.data.path or config.data.dataset), frame),
+            tables={
+                "forecasts": result.forecasts,
+                "metrics": result.metrics,
+                "leaderboard": result.leaderboard(),
+                "timings": result.timings,
+            },
+            figures=figures,
+            page=_page(result, figures, list(models)),
+        )
+    if stopped:
+        raise RunInterrupted(folder)
+    return folder
+
+
+def _models(config: BacktestConfig) -> dict[str, AbstractForecaster]:
+    models = {}
+    shared = {"horizon": config.backtest.horizon, "random_state": config.seed}
+    for name, spec in config.models.items():
+        where = ("models", name)
+        try:
+            models[name] = from_spec(spec, where=where, **shared)
+        except SpecError as error:
+            raise config.error(error.where, str(error)) from None
+        if models[name].horizon != config.backtest.horizon:
+            raise config.error((*where, "horizon"), "differs from backtest.horizon; leave it out here.")
+        if name in (config.data.id_col, config.data.time_col, "cutoff", "y"):
+            raise config.error(where, "another column of the forecasts has this name; choose a different one.")
+    return models
+
+
+def _load(config: BacktestConfig) -> pd.DataFrame:
+    if config.data.path is not None:
+        return read_csv(config.data.path, time_col=config.data.time_col, decimal=config.data.decimal)
+    try:
+        return datasets.load(str(config.data.dataset))
+    except (ValueError, FileNotFoundError) as error:
+        raise config.error(("data", "dataset"), str(error)) from None
+
+
+def _resolved(config: BacktestConfig, models: Mapping[str, AbstractForecaster]) -> dict[str, Any]:
+    """The run file with every default written out; what stands once for all models is not repeated."""
+    shared = [("horizon", config.backtest.horizon), ("random_state", config.seed)]
+    specs = {
+        name: {key: value for key, value in to_spec(model).items() if (key, value) not in shared}
+        for name, model in models.items()
+    }
+    return config.model_dump(exclude={"models"}) | {"models": specs}
+
+
+def _page(result: BacktestResult, figures: "Mapping[str, Figure]", models: list[str]) -> list[html.Block]:
+    """What was done and how it went."""
+    panel, cutoffs, board = result.panel, result.metrics["cutoff"], result.leaderboard()
+    first, last = (str(stamp).removesuffix(" 00:00:00") for stamp in (cutoffs.min(), cutoffs.max()))
+    n_series, n_windows = panel.labels.size, len(cutoffs) // (len(board) * panel.labels.size)
+    summary = (
+        f"{n_series} series of {len(panel.values):,} rows, one step being {panel.freq}; for each "
+        f"{n_windows} cutoffs, from {first} to {last}, and {result.horizon} steps forecast from them. "
+        f"MASE and RMSSE are scaled by a season of {result.season_length}."
+    )
+    left_out = [name for name in models if name not in set(board["model"])]
+    if left_out:
+        summary += f"\n\nInterrupted: {', '.join(left_out)} did not finish."
+    note = "Means over cutoffs, then over series."
+    undefined = result.n_undefined.set_index("model").sum().loc[lambda n: n > 0]
+    if len(undefined):
+        counts = ", ".join(f"{n} values of {name}" for name, n in undefined.items())
+        note += f" Not defined and left out: {counts}."
+    lowest = [name for name in board.columns[1:] if not name.startswith("coverage")]
+    return [
+        html.Text(summary),
+        html.Table(board, heading="Leaderboard", caption=note, lowest=lowest),
+        html.Figure(figures["forecasts"], heading="Forecasts", caption="The best models at the newest cutoffs."),
+        html.Figure(figures["error_by_step"], heading="Error by step ahead"),
+        html.Table(result.timings.round(2), heading="Time", caption="Seconds for each fit and the forecasts from it."),
+    ]

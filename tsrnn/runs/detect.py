@@ -1,0 +1,147 @@
+"""``tsrnn detect``: a sensor table in, its scores, events and pictures out."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tsrnn.anomaly import AnomalyDetector, training_rows
+from tsrnn.anomaly.quality import Recording
+from tsrnn.config import ConfigError, DetectConfig
+from tsrnn.data import read_csv
+from tsrnn.forecasting.spec import SpecError, from_spec, load, to_spec
+from tsrnn.report import html
+from tsrnn.report.sensors import plot_events
+from tsrnn.runs.folder import run_folder, versions, write
+
+__all__ = ["run_detect"]
+
+_SHOWN = 50  # events in the report
+
+
+def run_detect(
+    table: str | Path, config: DetectConfig, out: str | Path | None = None, *, model: str | Path | None = None
+) -> Path:
+    """Score a sensor table, find its events, and write the run folder.
+
+    Parameters
+    ----------
+    table : str or Path
+        A CSV file with a time column and a column a sensor.
+    config : DetectConfig
+        The columns, and the detector to fit on the first rows of the table.
+    out : str or Path, optional
+        The run folder; by default ``runs/<name>-<date>-<time>``. Nothing is overwritten.
+    model : str or Path, optional
+        A saved detector to use instead of fitting one.
+
+    Returns
+    -------
+    Path
+        The run folder: ``scores.csv`` (a row for each one of the table, in its order), ``events.csv``,
+        ``summary.txt``, ``plots/``, ``report.html``, ``config.yaml`` (every default written out),
+        ``versions.json`` (software, device, data), and the detector in ``model/`` if it was fitted here.
+
+    Raises
+    ------
+    ConfigError
+        If the forecaster cannot be built from its specification, or ``out`` is taken.
+    DataError
+        If the table cannot be used.
+    FileNotFoundError
+        If there is no such table or model.
+    """
+    detector = _detector(config) if model is None else _saved(model, config)
+    time_col = config.data.time_col if model is None else detector.time_col_
+    frame = read_csv(table, time_col=time_col, decimal=config.data.decimal)
+    with run_folder(config.name, out) as (folder, part):
+        known = None
+        if model is None:
+            known = _first_rows(frame, time_col, config.data.train_fraction)
+            detector.fit(known, time_col=time_col, sensors=config.data.sensors, freq=config.data.freq)
+            detector.save(part / "model")
+        scores = detector.score(frame)
+        events = detector.detect(frame, scores)
+        summary = [f"{Path(table).name}: {_origin(frame, detector, known)}", *_notes(frame, detector, scores, known)]
+        (part / "summary.txt").write_text("\n".join(summary) + "\n", encoding="utf-8")
+        highest = events.nlargest(_SHOWN, "score").sort_index()
+        caption = f"{len(events)} events" + (f"; the highest {_SHOWN}, in time order." if len(events) > _SHOWN else ".")
+        figure = plot_events(
+            frame,
+            scores,
+            events,
+            time_col=time_col,
+            sensors=detector.sensors_,
+            fitted_until=None if known is None else known[time_col].iloc[-1],
+        )
+        write(
+            part,
+            config.name,
+            config=_resolved(config, detector),
+            software=versions(table, frame),
+            tables={"scores": scores, "events": events},
+            figures={"events": figure},
+            page=[
+                html.Text("\n\n".join(summary)),
+                html.Figure(figure, heading="Sensors and score"),
+                html.Table(highest.drop(columns="peak"), heading="Events", caption=caption),
+            ],
+        )
+    return folder
+
+
+def _detector(config: DetectConfig) -> AnomalyDetector:
+    try:
+        forecaster = from_spec(config.forecaster, where=("forecaster",), horizon=1, random_state=config.seed)
+    except SpecError as error:
+        raise config.error(error.where, str(error)) from None
+    return AnomalyDetector(forecaster, **config.detector.model_dump())
+
+
+def _saved(model: str | Path, config: DetectConfig) -> AnomalyDetector:
+    detector = AnomalyDetector.load(model, load)
+    if "time_col" in config.data.model_fields_set and config.data.time_col != detector.time_col_:
+        raise ConfigError(
+            f"the detector in {model} reads the time column {detector.time_col_!r}, not {config.data.time_col!r}; "
+            "rename the column of the table."
+        )
+    return detector
+
+
+def _first_rows(frame: pd.DataFrame, time_col: str, fraction: float) -> pd.DataFrame:
+    """The rows to fit on; the first ones in time, also where the file is out of order."""
+    ordered = frame
+    if not frame[time_col].is_monotonic_increasing:
+        ordered = frame.sort_values(time_col, kind="stable", ignore_index=True)
+        ordered.attrs = {}  # its rows are no longer lines of the file
+    return ordered.head(training_rows(len(frame), fraction))
+
+
+def _origin(frame: pd.DataFrame, detector: AnomalyDetector, known: pd.DataFrame | None) -> str:
+    read = f"{len(frame):,} rows, {', '.join(detector.sensors_)}."
+    if known is None:
+        return f"{read} Scored by a saved detector."
+    return f"{read} Fitted on the first {len(known):,} rows, up to {known[detector.time_col_].iloc[-1]}."
+
+
+def _notes(
+    frame: pd.DataFrame, detector: AnomalyDetector, scores: pd.DataFrame, known: pd.DataFrame | None
+) -> list[str]:
+    """What was unusual in the table, and in the fit beyond that; a sentence each."""
+    notes = list(scores.attrs["notes"])
+    if known is not None:
+        of_rows = Recording.read(known, detector.time_col_, detector.sensors_, detector.freq_).notes
+        notes += [note for note in detector.notes_ if note not in of_rows]
+    unwatched = [str(c) for c in frame.columns if c not in (detector.time_col_, *detector.sensors_)]
+    return [*notes, f"Not watched: {', '.join(unwatched)}."] if unwatched else notes
+
+
+def _resolved(config: DetectConfig, detector: AnomalyDetector) -> dict[str, Any]:
+    """The run file with every default written out, as far as the detector knows it."""
+    given = detector.get_params(deep=False)
+    given.pop("forecaster")
+    return config.model_dump() | {
+        "data": config.data.model_dump() | {"time_col": detector.time_col_, "sensors": detector.sensors_},
+        "forecaster": to_spec(detector.forecaster),
+        "detector": given | {"scorers": list(detector.scorers)},
+    }
