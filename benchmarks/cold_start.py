@@ -1,8 +1,8 @@
 """Cold start: what a new process pays before tsrnn answers.
 
 Times whole processes from outside, the median of several: ``import tsrnn``, the import of the forecaster (jax and
-flax with it), ``tsrnn --help``, and a 50-step LSTM fit on monthly airline passengers, first with an empty compilation
-cache, then with the cache that the first one filled. ``python_s`` is an empty Python process, the floor of all the others.
+flax with it), ``tsrnn --help``, and a 50-step LSTM fit on 144 months, first with an empty compilation cache, then with
+the cache that the first one filled. ``python_s`` is an empty Python process, the floor of all the others.
 
     python benchmarks/cold_start.py [--quick] [--json FILE]
 """

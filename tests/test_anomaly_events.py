@@ -220,3 +220,12 @@ def test_stamps_nothing_found_and_nothing_labelled():
     assert np.isnan(nothing["outside_share"])
     assert event_hits(events, labels[:0])["n_outside"] == 1
     assert np.isnan(event_hits(intervals((3, 3)), intervals((3, 3)))["outside_share"])
+
+
+def test_event_hits_reads_stamps_from_text():
+    events = pd.DataFrame({"start": ["2024-01-01 00:00"], "end": ["2024-01-01 02:00"]})
+    labels = pd.DataFrame(
+        {"start": ["2024-01-01T01:00:00.000", "2024-01-05"], "end": ["2024-01-01T03:00:00.000", "2024-01-06"]}
+    )
+    hits = event_hits(events, labels)
+    assert (hits["n_hit"], hits["missed"], hits["outside_share"]) == (1, [1], 0.5)

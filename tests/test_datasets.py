@@ -11,9 +11,7 @@ import pytest
 from tsrnn.data.datasets import data_folder, load
 
 DATASETS = Path(__file__).parents[1] / "datasets"
-TABLE = re.findall(
-    r"^\| `(\w+\.csv)` \| ([\d,]+) \|.*\| `(\w{64})` \|$", (DATASETS / "README.md").read_text(), re.M
-)
+TABLE = re.findall(r"^\| `(\w+\.csv)` \| ([\d,]+) \|.*\| `(\w{64})` \|$", (DATASETS / "README.md").read_text(), re.M)
 
 
 def read(name):
@@ -77,9 +75,7 @@ def test_named_folder_that_is_absent_is_not_replaced(tmp_path, monkeypatch):
 
 
 def test_unknown_name():
-    with pytest.raises(
-        ValueError, match=r"'tourism_montly'; did you mean 'tourism_monthly'\? Known: .*ettm1"
-    ):
+    with pytest.raises(ValueError, match=r"'tourism_montly'; did you mean 'tourism_monthly'\? Known: .*ettm1"):
         load("tourism_montly")
 
 
@@ -165,9 +161,7 @@ def test_real_sets_are_complete_and_regular(real, name, n_series, rows, step):
 @pytest.mark.parametrize(("period", "per_year"), [("monthly", 12), ("quarterly", 4), ("yearly", 1)])
 def test_held_out_tourism_continues_the_history(real, period, per_year):
     past, future = (pd.read_csv(real / "tourism" / f"{period}_{part}.csv") for part in ("in", "oos"))
-    begins = [
-        frame.iloc[1] * per_year + (frame.iloc[2] - 1 if per_year > 1 else 0) for frame in (past, future)
-    ]
+    begins = [frame.iloc[1] * per_year + (frame.iloc[2] - 1 if per_year > 1 else 0) for frame in (past, future)]
     off = begins[1] - begins[0] - past.iloc[0]
     assert off[off != 0].to_dict() == ({"Y18": -1} if period == "yearly" else {})
 

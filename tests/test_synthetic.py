@@ -140,9 +140,7 @@ def test_generate_series(freq):
     else:
         longest = pd.date_range("2000-01-01", periods=30, freq=freq)
         assert all(list(stamps) == list(longest[-len(stamps) :]) for _, stamps in by_id)
-    pd.testing.assert_frame_equal(
-        frame, generate_series(12, min_length=20, max_length=30, freq=freq, random_state=5)
-    )
+    pd.testing.assert_frame_equal(frame, generate_series(12, min_length=20, max_length=30, freq=freq, random_state=5))
 
 
 def test_generate_series_repeats_its_season():

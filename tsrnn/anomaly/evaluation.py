@@ -5,6 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tsrnn.data.calendar import Times, to_times
+from tsrnn.data.validation import parse_times
+
 __all__ = ["event_hits"]
 
 
@@ -17,7 +20,7 @@ def event_hits(events: pd.DataFrame, labels: pd.DataFrame) -> dict[str, Any]:
     Parameters
     ----------
     events, labels : DataFrame
-        ``start`` and ``end``, both inclusive, of comparable types.
+        ``start`` and ``end``, both inclusive: stamps, text that reads as stamps (as from a CSV file), or integers.
 
     Returns
     -------
@@ -38,8 +41,8 @@ def event_hits(events: pd.DataFrame, labels: pd.DataFrame) -> dict[str, Any]:
     >>> event_hits(events, labels)
     {'n_labels': 2, 'n_hit': 1, 'missed': [1], 'n_events': 2, 'n_outside': 1, 'outside_share': 0.75}
     """
-    begin, finish = (events[name].to_numpy()[:, None] for name in ("start", "end"))
-    first, last = (labels[name].to_numpy()[None, :] for name in ("start", "end"))
+    begin, finish = (_times(events, name)[:, None] for name in ("start", "end"))
+    first, last = (_times(labels, name)[None, :] for name in ("start", "end"))
     overlap = (begin <= last) & (finish >= first)
     inside = _seconds(_union_length(np.maximum(begin, first)[overlap], np.minimum(finish, last)[overlap]))
     total = _seconds(_union_length(begin[:, 0], finish[:, 0]))
@@ -52,6 +55,10 @@ def event_hits(events: pd.DataFrame, labels: pd.DataFrame) -> dict[str, Any]:
         "n_outside": int((~overlap.any(axis=1)).sum()),
         "outside_share": 1 - inside / total if total else float("nan"),
     }
+
+
+def _times(frame: pd.DataFrame, name: str) -> Times:
+    return to_times(parse_times(frame[name], frame, name))[0]
 
 
 def _union_length(starts: Any, ends: Any) -> Any:
