@@ -6,6 +6,7 @@ import pytest
 import utilsforecast.losses as nixtla
 from utilsforecast.evaluation import evaluate
 
+from tsrnn import LSTM, Forecaster, Training
 from tsrnn.data import DataError
 from tsrnn.evaluation import BacktestEvent, BacktestInterrupted, backtest
 from tsrnn.evaluation import metrics as formulas
@@ -107,7 +108,8 @@ def test_refit_says_what_a_model_was_fitted_on(ragged, refit, fits):
 
 
 # Every forecaster belongs here: whatever stands after a cutoff must not change a bit of what is forecast from it.
-LEAKAGE_MODELS = [*BASELINES, TrainedMean(horizon=H)]
+TRAINED = Forecaster(LSTM(hidden_size=4), horizon=H, context_length=8, training=Training(max_steps=4, batch_size=4))
+LEAKAGE_MODELS = [*BASELINES, TrainedMean(horizon=H), TRAINED]
 
 
 @pytest.mark.parametrize("refit", [False, True])

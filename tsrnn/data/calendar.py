@@ -27,6 +27,10 @@ _MONTH_UNITS: dict[str, tuple[int, Literal["start", "end"]]] = {
     "YS": (12, "start"), "AS": (12, "start"), "YE": (12, "end"), "Y": (12, "end"), "A": (12, "end"),
 }  # fmt: skip
 
+_WORDS = {
+    "minutely": "min", "hourly": "h", "daily": "D", "weekly": "W", "monthly": "MS", "quarterly": "QS", "yearly": "YS",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Frequency:
@@ -77,9 +81,10 @@ class Frequency:
         if unit == "B" and count == 1:
             return cls("business")
         known = [*_FIXED_UNITS, *_MONTH_UNITS, "B"]
-        near = difflib.get_close_matches(unit, known, n=1, cutoff=0.3) or ["D"]
+        near = difflib.get_close_matches(unit, [*_WORDS, *known], n=1, cutoff=0.3) or ["D"]
         raise ValueError(
-            f"freq={alias!r} is not a known frequency; did you mean {near[0]!r}? Known: {', '.join(known)}."
+            f"freq={alias!r} is not a known frequency; did you mean {_WORDS.get(near[0], near[0])!r}? "
+            f"Known: {', '.join(known)}."
         )
 
     @classmethod

@@ -133,7 +133,8 @@ class Panel:
         missing = np.flatnonzero(ids.isna().to_numpy())
         if len(missing):
             raise validation.DataError(
-                f"{validation.row(frame, missing[0])} has no series name in column {schema.id_col!r}."
+                f"{validation.row(frame, missing[0])} has no series name in column {schema.id_col!r}; "
+                "fill it in or drop the row."
             )
         column = validation.parse_times(frame[schema.time_col], frame, schema.time_col)
         codes, unique = pd.factorize(ids)

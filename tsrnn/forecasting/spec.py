@@ -104,10 +104,11 @@ def from_spec(spec: Any, *, where: tuple[str, ...] = (), **defaults: Any) -> Abs
         at = (*where, key)
         _known(key, names, at, f"parameter of {kind}")
         values[key] = _part(key, value, at) if key in PARTS else _checked(hints[key], value, at)
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise SpecError(where, f"{kind}: {str(error).split('__init__() ')[-1]}.") from None
+    for name, parameter in inspect.signature(cls).parameters.items():
+        if parameter.default is parameter.empty and name not in values:
+            choices = f", one of {', '.join(PARTS[name])}" if name in PARTS else ""
+            raise SpecError(where, f"{kind} needs a {name}{choices}.")
+    return cls(**values)
 
 
 def load(path: str | Path) -> AbstractForecaster:
