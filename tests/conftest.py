@@ -14,8 +14,8 @@ except ImportError:  # the frame wing is testable without it
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Doctest collection imports every file it finds; this one is a script (see the Makefile).
-collect_ignore = ["smoke_wheel.py"]
+# Doctest collection imports every file it finds; these are scripts, one of the Makefile, the others in need of PyTorch.
+collect_ignore = ["smoke_wheel.py", "golden"]
 
 matplotlib.use("Agg")
 

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from tsrnn.nn.cells import CELLS
+from tsrnn.nn.cells import AbstractCell, GRUCell, LSTMCell, RNNCell, State
 from tsrnn.nn.scan import scan
 
 __all__ = ["GRU", "LSTM", "RNN", "AbstractNetwork", "DirectDecoder", "Stack"]
@@ -22,15 +22,15 @@ class Stack(nn.Module):
 
     Parameters
     ----------
-    cell : str
-        Name of a cell in `tsrnn.nn.cells.CELLS`.
+    cell : AbstractCell
+        The cell of every layer.
     hidden_size, num_layers : int
         Width and depth.
     dropout : float
         Share of a layer's outputs set to zero in training before the next layer reads them.
     """
 
-    cell: str
+    cell: AbstractCell
     hidden_size: int
     num_layers: int
     dropout: float
@@ -38,14 +38,13 @@ class Stack(nn.Module):
     @nn.compact
     def __call__(self, xs: Float[Array, "B T I"], valid: Bool[Array, "B T"], *, train: bool) -> Float[Array, "B D"]:
         """Run all layers; give the last ``h`` of the uppermost one, shape (B, D)."""
-        cell = CELLS[self.cell]
-        h = jnp.zeros((xs.shape[0], self.hidden_size), xs.dtype)
+        state: State = ()
         for i in range(self.num_layers):
             if i:
                 xs = nn.Dropout(self.dropout, deterministic=not train)(xs)
-            params = self.param(f"{self.cell}_{i}", cell.init, xs.shape[-1], self.hidden_size)
-            (h, *_), xs = scan(cell, params, cell.zeros(xs, self.hidden_size), xs, valid)
-        return h
+            params = self.param(f"layer_{i}", self.cell.init, xs.shape[-1], self.hidden_size)
+            state, xs = scan(self.cell, params, self.cell.zeros(params, xs.shape[0]), xs, valid)
+        return state[0]
 
 
 class DirectDecoder(nn.Module):
@@ -91,7 +90,7 @@ class AbstractNetwork(nn.Module):
     num_layers: int = 1
     dropout: float = 0.0
 
-    cell: ClassVar[str]
+    cell: ClassVar[AbstractCell]
 
     @nn.compact
     def __call__(
@@ -130,13 +129,13 @@ class AbstractNetwork(nn.Module):
 class RNN(AbstractNetwork):
     """Plain recurrent network (Elman, tanh); see `AbstractNetwork` for the parameters."""
 
-    cell: ClassVar[str] = "rnn"
+    cell: ClassVar[AbstractCell] = RNNCell()
 
 
 class GRU(AbstractNetwork):
     """Gated recurrent unit; see `AbstractNetwork` for the parameters."""
 
-    cell: ClassVar[str] = "gru"
+    cell: ClassVar[AbstractCell] = GRUCell()
 
 
 class LSTM(AbstractNetwork):
@@ -148,4 +147,4 @@ class LSTM(AbstractNetwork):
     32
     """
 
-    cell: ClassVar[str] = "lstm"
+    cell: ClassVar[AbstractCell] = LSTMCell()
