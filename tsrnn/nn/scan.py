@@ -26,7 +26,7 @@ Run = Callable[[State, Array, Array | None], tuple[State, Array]]
 
 
 _LARGE = 2**20
-"""States of a sequence, B * T * D, from which the GRU's derivative by hand pays: 1.4-1.7 times, below it .7-1.2."""
+"""Numbers of all ``h``, B * T * D, from which the GRU's derivative by hand pays: .95-1.7 times there, .7-1.4 below."""
 
 
 def choose(
