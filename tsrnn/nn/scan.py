@@ -25,23 +25,15 @@ Backend = Literal["plain", "derivative", "parallel", "cudnn"]
 Run = Callable[[State, Array, Array | None], tuple[State, Array]]
 
 
-_LARGE = 2**20
-"""Numbers of all ``h``, B * T * D, from which the GRU's derivative by hand pays: .95-1.7 times there, .7-1.4 below."""
-
-
-def choose(
-    cell: AbstractCell, xs: Float[Array, "B T I"], hidden_size: int, *, masked: bool, platform: str | None = None
-) -> Backend:
+def choose(cell: AbstractCell, dtype: jnp.dtype, *, masked: bool, platform: str | None = None) -> Backend:
     """The fastest backend that gives the plain scan's result on this device.
 
     Parameters
     ----------
     cell : AbstractCell
         The cell.
-    xs : array of shape (B, T, I)
-        Inputs; shape and dtype count.
-    hidden_size : int
-        D.
+    dtype : dtype
+        Of the inputs.
     masked : bool
         Whether there are padded steps.
     platform : str, optional
@@ -49,9 +41,7 @@ def choose(
     """
     platform = platform or jax.default_backend()
     unfit = {"gpu": [], "cpu": ["cudnn", "parallel"]}.get(platform, ["cudnn"])
-    if isinstance(cell, GRUCell) and xs.shape[0] * xs.shape[1] * hidden_size < _LARGE:
-        unfit.append("derivative")
-    return next(backend for backend in _able(cell, xs.dtype, masked=masked) if backend not in unfit)
+    return next(backend for backend in _able(cell, dtype, masked=masked) if backend not in unfit)
 
 
 def scan(
@@ -112,7 +102,7 @@ def scan(
     >>> h.shape, hs.shape, bool((hs[:, -1] == h).all())
     ((2, 4), (2, 5, 4), True)
     """
-    backend = backend or choose(cell, xs, state[0].shape[-1], masked=valid is not None)
+    backend = backend or choose(cell, xs.dtype, masked=valid is not None)
     able = _able(cell, xs.dtype, masked=valid is not None)
     if backend not in able:
         what = f"{'padded ' if valid is not None else ''}{xs.dtype} inputs"
