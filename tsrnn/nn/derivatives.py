@@ -68,20 +68,21 @@ def _forward(
 
 
 def _fwd(rule: Rule, p: Params, state: State, xs: Array, valid: Valid, unroll: int) -> tuple[Result, Any]:
-    keep = (lambda state, factors: (state[0], factors)) if _small(xs, state) else (lambda state, factors: state)
+    keep = (lambda state, factors: factors) if _small(xs, state) else (lambda state, factors: state[1:])
     result, kept = _forward(rule, p, state, xs, valid, unroll, keep)
-    return result, (p, xs, valid, kept)
+    return result, (p, state[0], xs, valid, result[1], kept)
 
 
 def _bwd(rule: Rule, unroll: int, residuals: Any, cotangents: Any) -> tuple[Params, State, Array, None]:
-    p, xs, valid, kept = residuals
+    p, h, xs, valid, hs, kept = residuals
+    h = jnp.concatenate([h[None], hs[:-1]])
     d_last, d_hs = cotangents
     advance, retreat = rule.step(p), rule.back(p)
     small = _small(xs, d_last)
 
     def stretch(carry: tuple[State, Params], part: Any) -> tuple[tuple[State, Params], Array]:
-        (d_state, grads), (xs, valid, d_hs, kept) = carry, part
-        h, factors = kept if small else (kept[0], jax.vmap(advance)(kept, xs)[1])
+        (d_state, grads), (h, xs, valid, d_hs, kept) = carry, part
+        factors = kept if small else jax.vmap(advance)((h, *kept), xs)[1]
 
         def step(d_new: State, inputs: Any) -> tuple[State, Array]:
             d_h, valid, factors = inputs
@@ -96,7 +97,7 @@ def _bwd(rule: Rule, unroll: int, residuals: Any, cotangents: Any) -> tuple[Para
     steps, batch, _ = xs.shape
     n = 1 if small else min(steps, max(1, steps * batch // ROWS))
     size = steps // n
-    carry, parts = (d_last, jax.tree.map(jnp.zeros_like, p)), (xs, valid, d_hs, kept)
+    carry, parts = (d_last, jax.tree.map(jnp.zeros_like, p)), (h, xs, valid, d_hs, kept)
     tail = []
     if n * size < steps:
         carry, d_xs = stretch(carry, jax.tree.map(lambda a: a[n * size :], parts))
