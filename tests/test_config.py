@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 from tsrnn.anomaly import AnomalyDetector
 from tsrnn.config import BacktestConfig, ConfigError, DetectConfig
 from tsrnn.config.schema import BacktestSection, DataSection, DetectorSection
+from tsrnn.data import Roles, Schema
 from tsrnn.evaluation import backtest
-from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.spec import from_spec
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,9 +64,15 @@ def test_defaults(run_file):
     assert config.models == {"LSTM": {"network": "LSTM"}, "Naive": "Naive"}
 
 
+def test_a_run_file_says_all_that_a_call_can_say_of_columns():
+    roles = Roles.__annotations__.keys()
+    assert [field.name for field in fields(Schema)] == list(roles)
+    assert roles <= DataSection.model_fields.keys()
+
+
 @pytest.mark.parametrize(
     ("section", "function"),
-    [(BacktestSection, backtest), (DetectorSection, AnomalyDetector), (DataSection, AbstractForecaster.fit)],
+    [(BacktestSection, backtest), (DetectorSection, AnomalyDetector), (DataSection, Schema)],
     ids=lambda f: f.__name__,
 )
 def test_defaults_of_a_section_are_those_of_the_function_it_is_for(section, function):

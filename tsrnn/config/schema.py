@@ -114,8 +114,10 @@ class DataSection(_Section):
         A CSV file, long or wide. Either this or ``dataset``.
     dataset : str, optional
         A name that `tsrnn.data.datasets.load` knows.
-    id_col, time_col, target_col, freq, past_covariates, future_covariates
-        As in `tsrnn.forecasting.base.AbstractForecaster.fit`.
+    freq : str or int, optional
+        One step of the time axis; inferred when not given.
+    id_col, time_col, target_col, past_covariates, future_covariates, static_covariates, categorical
+        As in `tsrnn.data.Schema`.
     decimal : str, default "."
         The decimal mark of the file.
     """
@@ -128,6 +130,8 @@ class DataSection(_Section):
     freq: _Freq = None
     past_covariates: list[str] = []
     future_covariates: list[str] = []
+    static_covariates: list[str] = []
+    categorical: list[str] = []
     decimal: str = Field(".", min_length=1, max_length=1)
 
     @field_validator("path")

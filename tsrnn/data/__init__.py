@@ -3,5 +3,6 @@
 from tsrnn.data.calendar import Frequency as Frequency
 from tsrnn.data.io import read_csv as read_csv
 from tsrnn.data.panel import Panel as Panel
-from tsrnn.data.panel import Schema as Schema
+from tsrnn.data.schema import Roles as Roles
+from tsrnn.data.schema import Schema as Schema
 from tsrnn.data.validation import DataError as DataError

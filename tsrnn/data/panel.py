@@ -1,6 +1,5 @@
 """The panel: all series one after the other in flat arrays, on a regular time grid, missing values as NaN."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,47 +7,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tsrnn.data import covariates as encoding
 from tsrnn.data import validation
 from tsrnn.data.calendar import Frequency, Times, to_times
+from tsrnn.data.schema import Schema
 
-__all__ = ["Frame", "Panel", "Schema"]
+__all__ = ["Frame", "Panel"]
 
 Frame = "pd.DataFrame | pd.Series[Any] | Panel"
 """What every method that takes data accepts: a long or wide frame, a Series, or a `Panel`."""
-
-
-@dataclass(frozen=True)
-class Schema:
-    """The roles of a frame's columns.
-
-    Parameters
-    ----------
-    id_col, time_col : str
-        Columns with the series' name and the time stamp, defaults ``"unique_id"`` and ``"ds"``.
-    target_col : str or sequence of str, default "y"
-        What to forecast. Several columns are learned jointly, as channels of one network.
-    past_covariates, future_covariates : sequence of str, or a single one
-        Numeric columns known up to the cutoff, and also ahead of it.
-    """
-
-    id_col: str = "unique_id"
-    time_col: str = "ds"
-    target_col: str | Sequence[str] = "y"
-    past_covariates: Sequence[str] = ()
-    future_covariates: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        """Store sequences as tuples, so that a schema can be compared and hashed."""
-        if not isinstance(self.target_col, str):
-            object.__setattr__(self, "target_col", tuple(self.target_col))
-        for name in ("past_covariates", "future_covariates"):
-            given = getattr(self, name)
-            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """The target columns as a tuple."""
-        return (self.target_col,) if isinstance(self.target_col, str) else tuple(self.target_col)
 
 
 @dataclass(frozen=True)
@@ -63,7 +30,7 @@ class Panel:
     values : array of float64, shape (R, C)
         Target channels; NaN is missing.
     covariates : array of float64, shape (R, P)
-        Past covariates first, then future covariates.
+        Past covariates first, then future covariates; of categorical ones the codes.
     times : array of datetime64 or int64, shape (R,)
         Stamps. If ``zone`` is set: UTC where a step is shorter than a day, else as on the wall clock.
     indptr : array of int64, shape (N + 1,)
@@ -78,6 +45,10 @@ class Panel:
         The roles of the frame's columns.
     zone : str or None
         Time zone to give back.
+    static : array of float64, shape (N, S)
+        Static covariates; of categorical ones the codes.
+    levels : dict of str to tuple
+        The categories of each categorical covariate; a code is a place in it.
 
     Examples
     --------
@@ -97,6 +68,8 @@ class Panel:
     freq: Frequency
     schema: Schema = field(default_factory=Schema)
     zone: str | None = None
+    static: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    levels: encoding.Levels = field(default_factory=dict)
 
     @classmethod
     def from_frame(
@@ -149,13 +122,12 @@ class Panel:
         validation.check_order(frame, names, indptr, times, rows)
         steps = validation.check_grid(frame, names, indptr, times, rows, step)
         values = np.stack([validation.numbers(frame[c], frame, ids) for c in schema.targets], axis=1)[order]
-        known = (*schema.past_covariates, *schema.future_covariates)
-        covariates = (
-            np.stack([validation.numbers(frame[c], frame, ids) for c in known], 1)[order]
-            if known
-            else np.zeros((len(order), 0))
-        )
-        panel = cls(values, covariates, times, indptr, names, rows, step, schema, zone)
+        categorical = schema.categorical
+        covariates, levels = encoding.encode(frame, schema.covariates, ids, categorical=categorical)
+        constant, more = encoding.encode(frame, schema.static_covariates, ids, categorical=categorical)
+        validation.check_constant(frame, names, indptr, order, constant, schema.static_covariates)
+        static = constant[order[indptr[:-1]]]
+        panel = cls(values, covariates[order], times, indptr, names, rows, step, schema, zone, static, levels | more)
         return panel._on_grid(steps)
 
     def _on_grid(self, steps: NDArray[np.int64]) -> "Panel":
@@ -229,8 +201,9 @@ class Panel:
         ahead = np.tile(np.arange(1, horizon + 1), n)
         times = self.freq.shift(np.repeat(self.times[self.indptr[1:] - 1], horizon), ahead)
         block = np.full((n * horizon, self.covariates.shape[1]), np.nan)
+        levels = self.levels
         if self.schema.future_covariates:
-            block[:, len(self.schema.past_covariates) :] = self._read_future(times, horizon, future)
+            block[:, len(self.schema.past_covariates) :], levels = self._read_future(times, horizon, future)
         at = np.repeat(self.indptr[1:], horizon)
         return replace(
             self,
@@ -239,9 +212,12 @@ class Panel:
             times=np.insert(self.times, at, times),
             rows=np.insert(self.rows, at, -1),
             indptr=self.indptr + horizon * np.arange(n + 1),
+            levels=levels,
         )
 
-    def _read_future(self, times: Times, horizon: int, future: pd.DataFrame | None) -> NDArray[np.float64]:
+    def _read_future(
+        self, times: Times, horizon: int, future: pd.DataFrame | None
+    ) -> tuple[NDArray[np.float64], encoding.Levels]:
         names = self.schema.future_covariates
         if future is None:
             raise validation.DataError(
@@ -254,7 +230,7 @@ class Panel:
         stamps, zone = to_times(column, wall=self.freq.by_days)
         if len(future) and (zone is None) != (self.zone is None):
             raise validation.DataError(f"future_df has time zone {zone}, the history {self.zone}; give both the same.")
-        known = np.stack([validation.numbers(future[c], future) for c in names], axis=1)
+        known, levels = encoding.encode(future, names, levels=self.levels)
         known = np.concatenate([known, np.full((1, len(names)), np.nan)])  # for rows not found
         single = self.schema.id_col not in future.columns and len(self.ids) == 1
         if not single:
@@ -273,7 +249,7 @@ class Panel:
                 f"({len(absent)} of {len(want)} rows). Give a value for every series and each of the {horizon} steps "
                 "ahead."
             )
-        return np.asarray(known[at])
+        return np.asarray(known[at]), {**self.levels, **levels}
 
     def stamps(self, times: Times) -> "pd.Series[Any]":
         """Stamps as a pandas Series, in the time zone that came in."""
@@ -302,8 +278,9 @@ class Panel:
             self.schema.time_col: self.stamps(self.times[kept]),
         }
         columns |= dict(zip(self.schema.targets, self.values[kept].T, strict=True))
-        names = (*self.schema.past_covariates, *self.schema.future_covariates)
-        columns |= dict(zip(names, self.covariates[kept].T, strict=True))
+        columns |= encoding.decode(self.covariates[kept], self.schema.covariates, self.levels)
+        static = np.repeat(self.static, self.lengths, axis=0)[kept] if self.schema.static_covariates else self.static
+        columns |= encoding.decode(static, self.schema.static_covariates, self.levels)
         return pd.DataFrame(columns).infer_objects()
 
 
@@ -330,9 +307,9 @@ def _to_long(data: "pd.DataFrame | pd.Series[Any]", schema: Schema) -> tuple[pd.
         if not (pd.api.types.is_integer_dtype(data.index) and numeric and schema.id_col not in data.columns):
             validation.check_columns(data, [schema.time_col], "time_col")
         data = data.rename_axis(schema.time_col).reset_index()
-    known = (*schema.past_covariates, *schema.future_covariates)
-    validation.check_columns(data, schema.past_covariates, "past_covariates")
-    validation.check_columns(data, schema.future_covariates, "future_covariates")
+    known = (*schema.covariates, *schema.static_covariates)
+    for role in ("past_covariates", "future_covariates", "static_covariates", "categorical"):
+        validation.check_columns(data, getattr(schema, role), role)
     if schema.id_col in data.columns or schema.id_col != Schema.id_col:
         validation.check_columns(data, [schema.id_col], "id_col")
         validation.check_columns(data, schema.targets, "target_col")

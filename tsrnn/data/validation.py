@@ -211,6 +211,28 @@ def check_grid(
     return steps
 
 
+def check_constant(
+    frame: pd.DataFrame,
+    ids: Names,
+    indptr: NDArray[np.int64],
+    order: NDArray[np.int64],
+    values: NDArray[np.float64],
+    names: Iterable[str],
+) -> None:
+    """Raise if a static covariate changes inside a series; ``order`` puts the frame's rows one series after another."""
+    for name, column in zip(names, values[order].T, strict=True):
+        first = np.repeat(column[indptr[:-1]], np.diff(indptr))
+        bad = np.flatnonzero((column != first) & ~(np.isnan(column) & np.isnan(first)))
+        if len(bad):
+            i = _series_of(indptr, bad[0])
+            start, at = order[indptr[i]], order[bad[0]]
+            raise DataError(
+                f"series {ids[i]!r}: the static covariate {name!r} changes from {frame[name].iloc[start]!r} at "
+                f"{row(frame, start)} to {frame[name].iloc[at]!r} at {row(frame, at)}. Give it one value for each "
+                "series, or name it among past_covariates or future_covariates."
+            )
+
+
 def check_lengths(ids: Names, lengths: NDArray[np.int64], needed: int, why: str) -> None:
     """Raise if a series has fewer rows than needed, naming the shortest ones."""
     short = np.flatnonzero(lengths < needed)

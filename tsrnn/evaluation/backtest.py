@@ -8,14 +8,14 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from tsrnn.data import Panel, Schema
+from tsrnn.data import Panel, Roles, Schema
 from tsrnn.evaluation import metrics as formulas
 from tsrnn.evaluation.result import BacktestInterrupted, BacktestResult
 from tsrnn.evaluation.splits import fold_ends
@@ -61,13 +61,9 @@ def backtest(
     level: Sequence[float] | None = None,
     season_length: int | None = None,
     metrics: Sequence[str] | None = None,
-    id_col: str = "unique_id",
-    time_col: str = "ds",
-    target_col: str | Sequence[str] = "y",
-    past_covariates: Sequence[str] = (),
-    future_covariates: Sequence[str] = (),
     freq: str | int | None = None,
     on_event: Callable[[BacktestEvent], object] | None = None,
+    **roles: Unpack[Roles],
 ) -> BacktestResult:
     """Forecast from past cutoffs and compare with what came after them.
 
@@ -93,10 +89,12 @@ def backtest(
         Season of the scale of `mase` and `rmsse`, in steps; by default the one usual at the data's frequency.
     metrics : sequence of str, optional
         Names from `METRICS`; by default all. ``"coverage"`` gives a column a level, as ``coverage-90``.
-    id_col, time_col, target_col, past_covariates, future_covariates, freq
+    freq : str or int, optional
         As in `AbstractForecaster.fit`.
     on_event : callable, optional
         Called with a `BacktestEvent` when a fit begins and when its forecasts are done.
+    **roles
+        What the columns mean, as in `tsrnn.data.Schema`.
 
     Returns
     -------
@@ -133,9 +131,7 @@ def backtest(
     asked = _check_metrics(metrics)
     if refit < 0 or int(refit) != refit:
         raise ValueError(f"refit must be True, False or the number of folds from fit to fit, got {refit!r}.")
-    targets = target_col if isinstance(target_col, str) else tuple(target_col)
-    schema = Schema(id_col, time_col, targets, tuple(past_covariates), tuple(future_covariates))
-    panel = Panel.from_frame(df, schema, freq)
+    panel = Panel.from_frame(df, Schema(**roles), freq)
     _check_names(named, panel.schema)
     needed, why = max(model._rows_needed() for model in named.values())
     folds = fold_ends(panel, horizon=horizon, n_windows=n_windows, step_size=step_size, rows_needed=needed, why=why)

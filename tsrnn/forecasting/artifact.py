@@ -8,6 +8,7 @@ and small values; ``arrays.safetensors`` the weights, the fitted scaling and the
 import dataclasses
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -69,6 +70,8 @@ def encode(value: Any) -> Any:
         return {"type": type(value).__name__} | {name: encode(getattr(value, name)) for name in part_fields(value)}
     if isinstance(value, (list, tuple)):
         return [encode(v) for v in value]
+    if isinstance(value, Mapping):
+        return {str(name): encode(v) for name, v in value.items()}
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -92,7 +95,7 @@ def write(path: str | Path, artifact: Artifact) -> None:
     dated = panel.times.dtype.kind == "M"
     arrays = artifact.arrays | {
         "history/values": panel.values, "history/covariates": panel.covariates, "history/indptr": panel.indptr,
-        "history/rows": panel.rows, "history/times": panel.times.astype(np.int64),
+        "history/rows": panel.rows, "history/static": panel.static, "history/times": panel.times.astype(np.int64),
     }  # fmt: skip
     document = {
         "format": FORMAT,
@@ -105,6 +108,7 @@ def write(path: str | Path, artifact: Artifact) -> None:
             "freq": dataclasses.asdict(panel.freq),
             "time_unit": np.datetime_data(panel.times.dtype)[0] if dated else None,
             "zone": panel.zone,
+            "levels": encode(panel.levels),
         },
     }
     text = json.dumps(document, indent=1) + "\n"
@@ -153,5 +157,7 @@ def read(path: str | Path) -> Artifact:
         freq=Frequency(**data["freq"]),
         schema=Schema(**data["schema"]),
         zone=data["zone"],
+        static=arrays.pop("history/static"),
+        levels={name: tuple(labels) for name, labels in data["levels"].items()},
     )
     return Artifact(document["model"], document["values"], arrays, history)

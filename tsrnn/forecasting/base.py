@@ -8,7 +8,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from tsrnn.data import Panel, Schema
+from tsrnn.data import Panel, Roles, Schema
 from tsrnn.data.validation import check_lengths
 from tsrnn.forecasting import artifact
 
@@ -85,12 +85,8 @@ class AbstractForecaster(BaseEstimator, ABC):
         self,
         df: "pd.DataFrame | pd.Series[Any] | Panel",
         *,
-        id_col: str = "unique_id",
-        time_col: str = "ds",
-        target_col: str | Sequence[str] = "y",
-        past_covariates: Sequence[str] = (),
-        future_covariates: Sequence[str] = (),
         freq: str | int | None = None,
+        **roles: Unpack[Roles],
     ) -> Self:
         """Learn from a frame; always cold, whatever was fitted before.
 
@@ -99,14 +95,11 @@ class AbstractForecaster(BaseEstimator, ABC):
         df : DataFrame, Series or Panel
             Long frame, wide frame with a DatetimeIndex or time column, or one Series; see
             `tsrnn.data.Panel.from_frame`.
-        id_col, time_col : str
-            Names of the columns of a long frame.
-        target_col : str or sequence of str, default "y"
-            What to forecast; several columns are learned jointly.
-        past_covariates, future_covariates : sequence of str
-            Numeric columns known up to the cutoff, and also ahead of it.
         freq : str or int, optional
             One step of the time axis; inferred when not given.
+        **roles
+            What the columns mean, as in `tsrnn.data.Schema`: ``id_col``, ``time_col``, ``target_col``,
+            ``past_covariates``, ``future_covariates``, ``static_covariates`` ...
 
         Returns
         -------
@@ -118,8 +111,7 @@ class AbstractForecaster(BaseEstimator, ABC):
         DataError
             If the frame cannot be used as it is; the message names series, row and column.
         """
-        schema = Schema(id_col, time_col, target_col, past_covariates, future_covariates)
-        return self.fit_panel(Panel.from_frame(df, schema, freq))
+        return self.fit_panel(Panel.from_frame(df, Schema(**roles), freq))
 
     def fit_panel(self, panel: Panel) -> Self:
         """Learn from a panel; see `fit`."""
