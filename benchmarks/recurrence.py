@@ -3,9 +3,10 @@
 Training is the loss (the sum of squares of the last ``h``) and its gradients with respect to all weights, without an
 optimizer; inference is the last ``h``. float32, 8 input features, no padding, torch with 2 threads. For every shape the
 variants take turns in one process; a figure is the median. ``*_vs_torch_*`` is torch's time over ours,
-``train_vs_flax`` the time of the faster of ``flax.linen.RNN`` and ``flax.nnx.RNN`` over ours, both geometric means over
-shapes; ``least`` and ``most`` are the extremes. ``gemm_share`` is the time that the matrix products of a training step
-(per step and layer three of (B, I + D) with (I + D, G D)) take alone, measured in the same run, over our time.
+``train_vs_flax`` the time of the faster of ``flax.linen.RNN`` and ``flax.nnx.RNN`` over ours, ``train_vs_linen`` and
+``train_vs_nnx`` that of each, all geometric means over shapes; ``least`` and ``most`` are the extremes. ``gemm_share``
+is the time that the matrix products of a training step (per step and layer three of (B, I + D) with (I + D, G D)) take
+alone, measured in the same run, over our time.
 
 ``--long`` adds time and memory of training on 1,000 to 100,000 steps, LSTM of 64, batch 8, with and without
 rematerialization, and without ``--quick`` draws ``benchmarks/figures/recurrence.png``. Shapes of more than 40 GFLOP a
@@ -211,12 +212,35 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     values = {f"{kind}_vs_torch_{cell}": ratios(kind, cell) for kind, cell in product(("train", "infer"), CELLS)}
     flax = [min(r["train_linen_ms"], r["train_nnx_ms"]) / r["train_ours_ms"] for r in rows]
     values |= {"train_vs_flax": flax, "gemm_share": [r["gemm_share"] for r in rows]}
+    values |= {
+        f"train_vs_{name}": [r[f"train_{name}_ms"] / r["train_ours_ms"] for r in rows] for name in ("linen", "nnx")
+    }
     figures: dict[str, Any] = {}
     for key, v in values.items():
         figures[key] = round(statistics.geometric_mean(v), 3) if v else None
         figures |= {f"{key}_least": round(min(v), 3) if v else None, f"{key}_most": round(max(v), 3) if v else None}
     slower = [list(r.values())[:5] for r, ratio in zip(rows, flax, strict=True) if ratio < 1]
     return figures | {"slower_than_flax": slower, "shapes": len(rows)}
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Training in markdown, a row for cell, layers, batch and steps, a column for a hidden size.
+
+    Each entry: our milliseconds, then how many times as long the faster Flax and torch took.
+    """
+    widths = sorted({r["hidden"] for r in rows})
+    lines = ["| cell, layers | batch | steps | " + " | ".join(f"hidden {w}" for w in widths) + " |"]
+    lines.append("|---" * (3 + len(widths)) + "|")
+    places = {(r["cell"], r["layers"], r["batch"], r["steps"]): {} for r in rows}
+    for r in rows:
+        ours = r["train_ours_ms"]
+        entry = f"{ours:.3g} ms, {min(r['train_linen_ms'], r['train_nnx_ms']) / ours:.2f}"
+        entry += f", {r['train_torch_ms'] / ours:.2f}" if "train_torch_ms" in r else ""
+        places[r["cell"], r["layers"], r["batch"], r["steps"]][r["hidden"]] = entry
+    for (cell, layers, batch, steps), entries in places.items():
+        cells = [f"{cell.upper()}, {layers}", str(batch), str(steps), *(entries.get(w, "") for w in widths)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def long(quick: bool) -> list[dict[str, Any]]:
@@ -293,6 +317,7 @@ def main() -> None:
     for i, shape in enumerate(grid):
         rows.append(measure(shape, budget=1.0 if args.quick else 2.0))
         print(f"{i + 1}/{len(grid)}", rows[-1], file=sys.stderr, flush=True)
+    print(table(rows), file=sys.stderr)
     figures = summary(rows)
     machine = f"{platform.machine()}, {os.cpu_count()} cores, {jax.default_backend()}"
     versions = f"Python {platform.python_version()}, jax {jax.__version__}, torch {torch and torch.__version__}"
