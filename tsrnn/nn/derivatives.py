@@ -25,7 +25,7 @@ Factors = tuple[Array, ...]
 Result = tuple[State, Float[Array, "T B D"]]
 Valid = Bool[Array, "T B"] | None
 
-SMALL = 2**21
+SMALL = 2**20
 """Bytes of all ``h`` of a sequence up to which the factors are kept."""
 
 ROWS = 1024
