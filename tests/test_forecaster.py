@@ -245,7 +245,9 @@ def test_covariates_known_ahead_are_used_and_asked_for():
         }
     )
     model = small(
-        normalization="standard", training=tsrnn.Training(max_steps=400, batch_size=64), optimizer=tsrnn.Adam(5e-3)
+        normalization="standard",
+        training=tsrnn.Training(max_steps=400, batch_size=64),
+        optimizer=tsrnn.Optimizer(learning_rate=5e-3),
     )
     model.fit(df, future_covariates=["promo"])
     ahead = pd.DataFrame({"ds": pd.date_range("2025-06-19", periods=6), "promo": [1.0, 0, 1, 0, 0, 0]})

@@ -17,7 +17,7 @@ _FACE = {
     "forecasting.spec": ("load",),
     "nn.networks": ("GRU", "LSTM", "RNN"),
     "nn.outputs": ("Point", "Quantiles"),
-    "training.optimizer": ("Adam",),
+    "training.optimizer": ("Optimizer",),
     "training.state": ("Training",),
     "transforms": ("RobustScaler", "StandardScaler"),
     "evaluation": ("backtest",),

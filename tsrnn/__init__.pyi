@@ -15,7 +15,7 @@ from tsrnn.nn.networks import RNN as RNN
 from tsrnn.nn.outputs import Point as Point
 from tsrnn.nn.outputs import Quantiles as Quantiles
 from tsrnn.report.plots import plot_forecasts as plot_forecasts
-from tsrnn.training.optimizer import Adam as Adam
+from tsrnn.training.optimizer import Optimizer as Optimizer
 from tsrnn.training.state import Training as Training
 from tsrnn.transforms import RobustScaler as RobustScaler
 from tsrnn.transforms import StandardScaler as StandardScaler

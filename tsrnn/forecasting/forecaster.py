@@ -22,7 +22,7 @@ from tsrnn.nn.networks import AbstractNetwork
 from tsrnn.nn.outputs import AbstractOutput, Quantiles
 from tsrnn.nn.scaling import WindowNorm
 from tsrnn.training.loop import train
-from tsrnn.training.optimizer import Adam
+from tsrnn.training.optimizer import Optimizer
 from tsrnn.training.progress import progress_bar
 from tsrnn.training.state import History, Training
 from tsrnn.transforms.scale import AbstractScaler, Scaling, StandardScaler
@@ -37,7 +37,7 @@ _CHUNK = 256
 
 _MAX_VALID_BATCHES = 16
 
-_LOSSES = ("train_loss", "gradient_norm", "valid_step", "valid_loss")
+_CURVES = ("train_loss", "gradient_norm", "learning_rate", "layer_norm", "valid_step", "valid_loss")
 """The fields of a `History` that are arrays."""
 
 
@@ -62,8 +62,8 @@ class Forecaster(AbstractForecaster):
         Scaling of each series, fitted on its training rows.
     normalization : {"last", "standard", "mean", "none"}, default "last"
         Normalization of each window by its own history, inside the graph; see `tsrnn.nn.scaling.window_stats`.
-    optimizer : Adam, default Adam()
-        Learning rate, schedule, clipping.
+    optimizer : Optimizer, default Optimizer()
+        Update rule, learning rate, schedule, clipping.
     training : Training, default Training()
         Steps, batch size, validation, early stopping, progress.
     random_state : int, default 0
@@ -102,7 +102,7 @@ class Forecaster(AbstractForecaster):
         output: AbstractOutput = Quantiles(),  # noqa: B008  a frozen value
         transforms: AbstractScaler | None = StandardScaler(),  # noqa: B008  a frozen value
         normalization: WindowNorm = "last",
-        optimizer: Adam = Adam(),  # noqa: B008  a frozen value
+        optimizer: Optimizer = Optimizer(),  # noqa: B008  a frozen value
         training: Training = Training(),  # noqa: B008  a frozen value
         random_state: int = 0,
     ) -> None:
@@ -241,7 +241,7 @@ class Forecaster(AbstractForecaster):
         if self.scaling_ is not None:
             arrays |= {"scaling/location": self.scaling_.location, "scaling/scale": self.scaling_.scale}
         run = dataclasses.asdict(self.training_)
-        arrays |= {f"training/{name}": run.pop(name) for name in _LOSSES}
+        arrays |= {f"training/{name}": run.pop(name) for name in _CURVES}
         values = {"context_length": self.context_length_, "season_length": self.season_length_, "training": run}
         return values, arrays
 
@@ -252,8 +252,9 @@ class Forecaster(AbstractForecaster):
         self.scaling_ = None
         if "scaling/location" in arrays:
             self.scaling_ = Scaling(arrays["scaling/location"], arrays["scaling/scale"], saved.history.ids)
-        losses: dict[str, Any] = {name: arrays[f"training/{name}"] for name in _LOSSES}
-        self.training_ = History(**losses, **values["training"])
+        curves: dict[str, Any] = {name: arrays[f"training/{name}"] for name in _CURVES}
+        run = values["training"] | {"layers": tuple(values["training"]["layers"])}
+        self.training_ = History(**curves, **run)
         flat = {name.removeprefix("params/"): array for name, array in arrays.items() if name.startswith("params/")}
         rows = self._device_panel(saved.history, self.scaling_)
         one = gather(

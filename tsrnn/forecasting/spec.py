@@ -15,7 +15,7 @@ from tsrnn.forecasting.baselines import Drift, HistoricAverage, Naive, SeasonalN
 from tsrnn.forecasting.forecaster import Forecaster
 from tsrnn.nn.networks import GRU, LSTM, RNN
 from tsrnn.nn.outputs import Point, Quantiles
-from tsrnn.training.optimizer import Adam
+from tsrnn.training.optimizer import Optimizer
 from tsrnn.training.state import Training
 from tsrnn.transforms.scale import RobustScaler, StandardScaler
 
@@ -32,7 +32,7 @@ PARTS: dict[str, dict[str, type]] = {
         "network": (LSTM, GRU, RNN),
         "output": (Quantiles, Point),
         "transforms": (StandardScaler, RobustScaler),
-        "optimizer": (Adam,),
+        "optimizer": (Optimizer,),
         "training": (Training,),
     }.items()
 }

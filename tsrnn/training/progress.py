@@ -1,16 +1,17 @@
 """A progress bar for a training run, in the terminal."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tsrnn.training.loop import Record, Report
 from tsrnn.training.state import Training
 
 __all__ = ["progress_bar"]
 
 
 @contextmanager
-def progress_bar(training: Training, label: str) -> Iterator[Callable[[int, float, float | None], None] | None]:
+def progress_bar(training: Training, label: str) -> Iterator[Report | None]:
     """Give a ``report`` for `tsrnn.training.loop.train` that draws a bar; None where nothing is to be shown.
 
     Parameters
@@ -31,9 +32,9 @@ def progress_bar(training: Training, label: str) -> Iterator[Callable[[int, floa
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=training.max_steps, losses="compiling ...")
 
-        def report(step: int, loss: float, valid: float | None) -> None:
-            bar.update(
-                task, completed=step, losses=f"loss {loss:.4f}" + ("" if valid is None else f"  valid {valid:.4f}")
-            )
+        def report(record: Record) -> None:
+            valid = "" if record.valid_loss is None else f"  valid {record.valid_loss:.4f}"
+            skipped = f"  {record.skipped} skipped" if record.skipped else ""
+            bar.update(task, completed=record.step, losses=f"loss {record.train_loss:.4f}{valid}{skipped}")
 
         yield report

@@ -1,18 +1,21 @@
 """Values of a training run: its settings, its state on the device, and its history."""
 
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Array, Int
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["History", "TrainState", "Training", "TrainingDiverged"]
 
 
 @dataclass(frozen=True)
 class Training:
-    """How long to train and when to stop.
+    """How long to train, when to stop, and what to write down.
 
     Parameters
     ----------
@@ -29,6 +32,14 @@ class Training:
         Share of every series' rows at its end that is held out for validation (at least one horizon); 0 for none.
     progress : bool or None, default None
         Show a progress bar; None means only in a terminal.
+    log : str or None, default None
+        A file that gets a row after every evaluation: ``.csv`` or ``.jsonl``. Nothing is written unasked.
+    checkpoint : str or None, default None
+        A folder that keeps the whole state of the run. Fitting again with the same settings on the same data goes on
+        where the last run stopped, and ends with the bits of a run that never stopped; other settings or data are
+        refused.
+    checkpoint_every : int, default 100
+        Least number of steps between two checkpoints, which are taken at evaluations.
     """
 
     max_steps: int = 1000
@@ -37,24 +48,42 @@ class Training:
     patience: int | None = 8
     validation: float = 0.1
     progress: bool | None = None
+    log: str | None = None
+    checkpoint: str | None = None
+    checkpoint_every: int = 100
 
     def __post_init__(self) -> None:
         """Check the values."""
-        for name in ("max_steps", "batch_size", "eval_every"):
+        for name in ("max_steps", "batch_size", "eval_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}.")
         if not 0 <= self.validation < 1:
             raise ValueError(f"validation is a share of the rows in [0, 1), got {self.validation!r}.")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience must be at least 1 or None, got {self.patience!r}.")
+        if self.log is not None and not self.log.endswith((".csv", ".jsonl")):
+            raise ValueError(f"log={self.log!r} must end in .csv or .jsonl.")
 
 
 class TrainState(NamedTuple):
-    """What changes from step to step; a pytree."""
+    """What changes from step to step; a pytree.
+
+    Attributes
+    ----------
+    params, opt_state : pytrees
+        Weights and the optimizer's state.
+    average : pytree
+        Moving average of the weights; empty where none is kept.
+    step, skipped, streak : arrays of int32, shape ()
+        Steps taken; steps skipped because loss or gradient were not finite, in all and in a row.
+    """
 
     params: Any
     opt_state: Any
+    average: Any
     step: Int[Array, ""]
+    skipped: Int[Array, ""]
+    streak: Int[Array, ""]
 
 
 @dataclass(frozen=True)
@@ -64,32 +93,71 @@ class History:
     Attributes
     ----------
     train_loss : array of shape (steps,)
-        Loss of every step's batch.
+        Loss of every step's batch; not finite where the step was skipped.
     gradient_norm : array of shape (steps,)
         Global norm of every step's gradient, before clipping.
+    learning_rate : array of shape (steps,)
+        Learning rate of every step; NaN under an optax object, which does not tell.
+    layers : tuple of str
+        Names of the groups of weights.
+    layer_norm : array of shape (steps, layers)
+        Norm of the gradient of each group.
     valid_step, valid_loss : arrays of shape (evaluations,)
         Validation loss and the number of steps taken by then; empty without validation.
     best_step : int
         Steps after which the weights that were kept stood.
+    skipped : int
+        Steps that changed nothing because loss or gradient were not finite.
     seconds : float
-        Wall time, compilation included.
+        Wall time, compilation included; of all sessions of a run that was resumed.
     stop_reason : {"max_steps", "patience", "interrupted"}
         Why training ended.
     """
 
     train_loss: NDArray[np.float64]
     gradient_norm: NDArray[np.float64]
+    learning_rate: NDArray[np.float64]
+    layer_norm: NDArray[np.float64]
     valid_step: NDArray[np.int64]
     valid_loss: NDArray[np.float64]
     best_step: int
     seconds: float
     stop_reason: Literal["max_steps", "patience", "interrupted"]
+    layers: tuple[str, ...] = field(default=())
+    skipped: int = 0
 
     @property
     def steps(self) -> int:
         """Steps taken."""
         return len(self.train_loss)
 
+    def plot(self) -> "NDArray[Any] | list[Axes]":
+        """Draw losses, gradient norms and learning rate over the steps.
+
+        Returns
+        -------
+        list of matplotlib Axes
+            One for each of the three.
+        """
+        import matplotlib.pyplot as plt
+
+        _, axes = plt.subplots(1, 3, figsize=(13, 3.5), layout="constrained")
+        step = np.arange(1, self.steps + 1)
+        axes[0].plot(step, self.train_loss, lw=0.8, label="training, a batch each")
+        if len(self.valid_step):
+            axes[0].plot(self.valid_step, self.valid_loss, marker="o", ms=3, label="validation")
+            axes[0].axvline(self.best_step, color="0.6", lw=0.8, label="kept")
+        axes[0].set(title="loss", xlabel="step")
+        axes[0].legend()
+        for name, norms in zip(self.layers, self.layer_norm.T, strict=True):
+            axes[1].semilogy(step, norms, lw=0.8, label=name)
+        axes[1].semilogy(step, self.gradient_norm, lw=0.8, color="0.2", label="all")
+        axes[1].set(title="gradient norm before clipping", xlabel="step")
+        axes[1].legend(fontsize="small")
+        axes[2].plot(step, self.learning_rate)
+        axes[2].set(title="learning rate", xlabel="step")
+        return list(axes)
+
 
 class TrainingDiverged(FloatingPointError):
-    """The loss is not finite; the message names the step and what to change."""
+    """The loss is not finite, step after step; the message names the step and what to change."""
