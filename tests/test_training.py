@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from tsrnn.training.checkpoint import CheckpointMismatch
-from tsrnn.training.loop import train
+from tsrnn.training.loop import train, train_members
 from tsrnn.training.optimizer import Optimizer
 from tsrnn.training.state import Training, TrainingDiverged
 
@@ -175,7 +175,8 @@ def test_adam_is_that_of_optax():
     rate = optax.cosine_decay_schedule(0.1, 60, 0.02)
     oracle = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=0.01))
     ours, _ = run(Noisy(), max_steps=60, optimizer=Optimizer(learning_rate=0.1, weight_decay=0.01))
-    theirs, _ = run(Noisy(), max_steps=60, optimizer=Optimizer(oracle, clip_norm=None))
+    theirs, history = run(Noisy(), max_steps=60, optimizer=Optimizer(oracle, clip_norm=None))
+    assert np.isnan(history.learning_rate).all()
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
@@ -282,6 +283,48 @@ def test_a_log_has_a_row_for_each_evaluation(tmp_path, name):
     assert frame["step"].tolist() == [20, 40, 60]
     assert frame["skipped"].tolist() == [0, 0, 0]
     assert frame["train_loss"].is_monotonic_decreasing
+
+
+class TestMembers:
+    OPTIMIZERS = tuple(Optimizer(learning_rate=r, weight_decay=d) for r, d in [(0.1, 0.0), (0.02, 0.0), (0.05, 0.1)])
+
+    @pytest.mark.parametrize("loss", [Noisy(), Overfits()])
+    def test_members_are_single_runs(self, loss):
+        training = Training(max_steps=200, eval_every=5, patience=3)
+        valid = jnp.full((2, 4), 100.0 if isinstance(loss, Overfits) else 1.0)
+        keys = [jax.random.key(i) for i in range(3)]
+        start = [jnp.full(4, float(i)) for i in range(3)]
+        members = train_members(
+            loss,
+            Noise(),
+            start,
+            jnp.ones(4),
+            keys=keys,
+            training=training,
+            optimizers=self.OPTIMIZERS,
+            valid_batches=valid,
+        )
+        for k, (params, history) in enumerate(members):
+            alone, own = train(
+                loss, Noise(), start[k], jnp.ones(4), key=keys[k], training=training, optimizer=self.OPTIMIZERS[k],
+                valid_batches=valid,
+            )  # fmt: skip
+            np.testing.assert_allclose(params, alone, rtol=1e-5)
+            np.testing.assert_allclose(history.train_loss, own.train_loss, rtol=1e-4)
+            assert (history.best_step, history.stop_reason, history.steps) == (
+                own.best_step,
+                own.stop_reason,
+                own.steps,
+            )
+        assert len({history.steps for _, history in members}) > 1  # each stopped in its own time
+
+    def test_what_members_cannot_have(self):
+        keys, start = [jax.random.key(0)] * 2, [jnp.zeros(4)] * 2
+        args = (Quadratic(), Noise(), start, jnp.ones(4))
+        with pytest.raises(ValueError, match="differ only in"):
+            train_members(*args, keys=keys, training=Training(), optimizers=[Optimizer(), Optimizer("sgd")])
+        with pytest.raises(ValueError, match="single runs"):
+            train_members(*args, keys=keys, training=Training(log="x.csv"))
 
 
 class TestCheckpoints:

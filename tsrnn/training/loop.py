@@ -5,72 +5,27 @@ batch``, both hashable values: equal losses and samplers on data of equal shapes
 fits, across clones, and across learning rates.
 """
 
-import csv
 import json
-import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 from numpy.typing import NDArray
 
 from tsrnn.training.checkpoint import Checkpoints, fingerprint
+from tsrnn.training.log import Record, Report, log_file
 from tsrnn.training.optimizer import Numbers, Optimizer
-from tsrnn.training.state import History, Training, TrainingDiverged, TrainState
+from tsrnn.training.state import History, StopReason, Training, TrainingDiverged, TrainState
+from tsrnn.training.steps import LossFn, Sampler, Trace, evaluate, groups, run_members, run_steps
 
-__all__ = ["Record", "train"]
-
-LossFn = Callable[[Any, Any, PRNGKeyArray | None], tuple[Float[Array, ""], Any]]
-Sampler = Callable[[Any, PRNGKeyArray], Any]
-
-
-class Record(NamedTuple):
-    """What is reported after every chunk.
-
-    Attributes
-    ----------
-    step : int
-        Steps taken.
-    train_loss : float
-        Mean loss of the chunk's steps that were not skipped.
-    valid_loss : float or None
-        Validation loss after it.
-    learning_rate, gradient_norm : float
-        Of its last step.
-    skipped : int
-        Steps skipped so far.
-    seconds : float
-        Wall time so far.
-    """
-
-    step: int
-    train_loss: float
-    valid_loss: float | None
-    learning_rate: float
-    gradient_norm: float
-    skipped: int
-    seconds: float
-
-
-Report = Callable[[Record], None]
-
-
-class Trace(NamedTuple):
-    """What every step of a run gave; arrays of shape (steps,) or (steps, layers)."""
-
-    loss: Any
-    norm: Any
-    rate: Any
-    layers: Any
+__all__ = ["train", "train_members"]
 
 
 class Run(NamedTuple):
@@ -86,59 +41,6 @@ class Run(NamedTuple):
     trace: Trace
     valid_step: NDArray[np.int64]
     valid_loss: NDArray[np.float64]
-
-
-@partial(jax.jit, static_argnames=("loss_fn", "sample", "optimizer", "n_steps"), donate_argnames=("state",))
-def _run(
-    state: TrainState,
-    data: Any,
-    key: PRNGKeyArray,
-    numbers: Numbers,
-    *,
-    loss_fn: LossFn,
-    sample: Sampler,
-    optimizer: Optimizer,
-    n_steps: int,
-) -> tuple[TrainState, Trace]:
-    """Take ``n_steps`` steps; a step's randomness is a function of the run's key and the step's number alone."""
-
-    def gradient(params: Any, key: PRNGKeyArray) -> tuple[Array, Any]:
-        batch_key, loss_key = jax.random.split(key)
-        (loss, _), grads = jax.value_and_grad(loss_fn, has_aux=True)(params, sample(data, batch_key), loss_key)
-        return loss, grads
-
-    def step(state: TrainState, _: None) -> tuple[TrainState, Trace]:
-        own = jax.random.fold_in(key, state.step)
-        if optimizer.accumulate == 1:
-            loss, grads = gradient(state.params, own)
-        else:
-            keys = jax.random.split(own, optimizer.accumulate)
-            losses, parts = jax.lax.map(lambda key: gradient(state.params, key), keys)
-            loss, grads = losses.mean(), jax.tree.map(lambda g: g.mean(axis=0), parts)
-        norm = optax.tree.norm(grads)
-        params, opt_state = optimizer.update(grads, norm, state.opt_state, state.params, state.step, numbers)
-        average = state.average
-        if optimizer.average is not None:
-            keep = optimizer.average
-            average = jax.tree.map(lambda a, p: keep * a + (1 - keep) * p, average, params)
-        fine = jnp.isfinite(loss) & jnp.isfinite(norm)
-        changed = (params, opt_state, average)
-        before = (state.params, state.opt_state, state.average)
-        params, opt_state, average = jax.tree.map(partial(jnp.where, fine), changed, before)
-        bad = (~fine).astype(jnp.int32)
-        counts = state.step + 1, state.skipped + bad, (state.streak + 1) * bad
-        new = TrainState(params, opt_state, average, *counts)
-        layers = jnp.stack([optax.tree.norm(group) for group in _groups(grads).values()])
-        return new, Trace(loss, norm, optimizer.rate(state.step, numbers), layers)
-
-    return jax.lax.scan(step, state, None, length=n_steps)
-
-
-@partial(jax.jit, static_argnames=("loss_fn",))
-def _evaluate(params: Any, batches: Any, *, loss_fn: LossFn) -> Array:
-    """Mean loss over batches stacked along their first axis, dropout off."""
-    losses: Array = jax.lax.map(lambda batch: loss_fn(params, batch, None)[0], batches)
-    return losses.mean()
 
 
 def train(
@@ -193,46 +95,104 @@ def train(
     optimizer = optimizer or Optimizer()
     began = time.perf_counter()
     run = _fresh(params, optimizer)
-    reason: Literal["max_steps", "patience", "interrupted"] = "max_steps"
+    stopped = False
     with ExitStack() as stack:
         store = stack.enter_context(
             _checkpoints(training, optimizer, loss_fn, sample, params, data, valid_batches, key)
         )
         if store is not None:
             run = store.restore(run) or run
-        write = stack.enter_context(_log(training.log, more=int(run.state.step) > 0))
+        write = stack.enter_context(log_file(training.log, more=int(run.state.step) > 0))
         before, saved = float(run.seconds), int(run.state.step)
         try:
-            while (done := int(run.state.step)) < training.max_steps:
-                if training.patience is not None and run.stale >= training.patience:
-                    reason = "patience"
-                    break
-                n_steps = min(training.eval_every, training.max_steps - done)
-                numbers = optimizer.numbers(training.max_steps)
-                numbers["learning_rate"] *= run.scale.astype(np.float32)
-                state, trace = _run(
-                    run.state, data, key, numbers,
+            while not _ended(run, training):
+                n_steps = min(training.eval_every, training.max_steps - int(run.state.step))
+                state, trace = run_steps(
+                    run.state, data, key, _numbers(run, optimizer, training),
                     loss_fn=loss_fn, sample=sample, optimizer=optimizer.structure, n_steps=n_steps,
                 )  # fmt: skip
-                trace = Trace(*(np.asarray(a, np.float64) for a in trace))
-                run = run._replace(state=state, trace=Trace(*map(np.concatenate, zip(run.trace, trace, strict=True))))
-                _check_finite(run, optimizer)
-                weights = state.params if optimizer.average is None else state.average
-                score = None
-                if valid_batches is not None:
-                    score = float(_evaluate(weights, valid_batches, loss_fn=loss_fn))
-                run = _judged(run, weights, score, optimizer, training)
+                score = _score(loss_fn, _weights(state, optimizer), valid_batches)
+                run = _advanced(run, state, trace, score, optimizer, training)
                 run = run._replace(seconds=np.asarray(before + time.perf_counter() - began))
                 if store is not None and (run.state.step - saved >= training.checkpoint_every or _ended(run, training)):
                     saved = int(run.state.step)
                     store.save(saved, run)
-                record = _record(run, trace, score)
+                record = _record(run, n_steps, score)
                 for tell in (write, report):
                     if tell is not None:
                         tell(record)
         except KeyboardInterrupt:
-            reason = "interrupted"
-    return run.best, _history(run, params, reason)
+            stopped = True
+    return run.best, _history(run, training, stopped)
+
+
+def train_members(
+    loss_fn: LossFn,
+    sample: Sampler,
+    params: Sequence[Any],
+    data: Any,
+    *,
+    keys: Sequence[PRNGKeyArray],
+    training: Training,
+    optimizers: Sequence[Optimizer] | None = None,
+    valid_batches: Any | None = None,
+) -> list[tuple[Any, History]]:
+    """Train several members as one program: of other seeds, or of other learning rates and weight decays.
+
+    Each member stops by its own patience and keeps its own best weights, as if it had been trained alone with its key;
+    the numbers agree to rounding. A member that has stopped is carried along until the last one has.
+
+    Parameters
+    ----------
+    loss_fn, sample, data, training, valid_batches
+        As in `train`; ``log`` and ``checkpoint`` are for single runs.
+    params : sequence of K pytrees
+        Initial weights of each member.
+    keys : sequence of K keys
+        Source of each member's randomness.
+    optimizers : sequence of K Optimizer, optional
+        They may differ in learning rate, weight decay and warm-up.
+
+    Returns
+    -------
+    list of (params, history)
+        One for each member. After Ctrl-C the members not finished are ``"interrupted"``.
+
+    Raises
+    ------
+    ValueError
+        If the optimizers differ in more, or ``training`` asks for a log or checkpoints.
+    TrainingDiverged
+        If loss or gradient of a member are not finite for too many steps in a row.
+    """
+    each = list(optimizers or [Optimizer()] * len(keys))
+    if len({optimizer.structure for optimizer in each}) != 1 or not len(params) == len(keys) == len(each):
+        raise ValueError("members need one set of weights, key and optimizer each, and optimizers that differ only in "
+            "learning_rate, weight_decay and warmup_steps.")  # fmt: skip
+    if training.log is not None or training.checkpoint is not None:
+        raise ValueError("log and checkpoint are for single runs; train the members one by one, or without them.")
+    began = time.perf_counter()
+    runs = [_fresh(p, optimizer) for p, optimizer in zip(params, each, strict=True)]
+    state = _stack([run.state for run in runs])
+    stopped, done = False, 0
+    try:
+        while done < training.max_steps and not all(_ended(run, training) for run in runs):
+            n_steps = min(training.eval_every, training.max_steps - done)
+            numbers = _stack([_numbers(run, o, training) for run, o in zip(runs, each, strict=True)])
+            state, traces = run_members(
+                state, data, jnp.stack(list(keys)), numbers,
+                loss_fn=loss_fn, sample=sample, optimizer=each[0].structure, n_steps=n_steps,
+            )  # fmt: skip
+            done += n_steps
+            for k, run in enumerate(runs):
+                if not _ended(run, training):
+                    own, trace = (jax.tree.map(lambda a, k=k: a[k], tree) for tree in (state, traces))
+                    score = _score(loss_fn, _weights(own, each[k]), valid_batches)
+                    run = _advanced(run, own, trace, score, each[k], training)
+                    runs[k] = run._replace(seconds=np.asarray(time.perf_counter() - began))
+    except KeyboardInterrupt:
+        stopped = True
+    return [(run.best, _history(run, training, stopped)) for run in runs]
 
 
 def _fresh(params: Any, optimizer: Optimizer) -> Run:
@@ -242,42 +202,69 @@ def _fresh(params: Any, optimizer: Optimizer) -> Run:
     zero = [jnp.zeros((), jnp.int32) for _ in range(3)]
     state = TrainState(copy(params), optimizer.init(params), average, *zero)
     empty, none = np.zeros(0), np.zeros((), np.int64)
-    trace = Trace(empty, empty, empty, np.zeros((0, len(_groups(params)))))
+    trace = Trace(empty, empty, empty, np.zeros((0, len(groups(params)))))
     inf, one, began = np.asarray(np.inf), np.ones(()), np.zeros(())
     return Run(state, copy(params), none, inf, one, none, began, trace, np.zeros(0, np.int64), empty)
 
 
-def _judged(run: Run, weights: Any, score: float | None, optimizer: Optimizer, training: Training) -> Run:
-    """The run with its validation loss taken into account."""
-    done = np.asarray(run.state.step, np.int64)
+def _stack(trees: Sequence[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def _weights(state: TrainState, optimizer: Optimizer) -> Any:
+    """What is evaluated and kept."""
+    return state.params if optimizer.average is None else state.average
+
+
+def _score(loss_fn: LossFn, weights: Any, valid_batches: Any | None) -> float | None:
+    return None if valid_batches is None else float(evaluate(weights, valid_batches, loss_fn=loss_fn))
+
+
+def _numbers(run: Run, optimizer: Optimizer, training: Training) -> Numbers:
+    numbers = optimizer.numbers(training.max_steps)
+    return numbers | {"learning_rate": numbers["learning_rate"] * run.scale.astype(np.float32)}
+
+
+def _advanced(
+    run: Run, state: TrainState, trace: Trace, score: float | None, optimizer: Optimizer, training: Training
+) -> Run:
+    """The run after another chunk: what it gave, whether it is the best so far, whether the rate goes down."""
+    parts = (np.concatenate([old, np.asarray(new, np.float64)]) for old, new in zip(run.trace, trace, strict=True))
+    run = run._replace(state=state, trace=Trace(*parts))
+    _check_finite(run, optimizer)
+    done = np.asarray(state.step, np.int64)
     better = score is None or score < run.best_loss
     stale = np.asarray(0 if better else run.stale + 1, np.int64)
     scale = run.scale
     if optimizer.schedule == "plateau" and stale and stale % max(1, (training.patience or 8) // 2) == 0:
         scale = scale / 2
     if score is not None:
-        run = run._replace(
-            valid_step=np.append(run.valid_step, done), valid_loss=np.append(run.valid_loss, np.float64(score))
-        )
+        losses = np.append(run.valid_loss, np.float64(score))
+        run = run._replace(valid_step=np.append(run.valid_step, done), valid_loss=losses)
     if better:
-        best_loss = np.asarray(np.inf if score is None else score)
-        run = run._replace(best=jax.tree.map(jnp.array, weights), best_step=done, best_loss=best_loss)
+        best = jax.tree.map(jnp.array, _weights(state, optimizer))
+        run = run._replace(best=best, best_step=done, best_loss=np.asarray(np.inf if score is None else score))
     return run._replace(stale=stale, scale=scale)
 
 
 def _ended(run: Run, training: Training) -> bool:
-    patient = training.patience is None or run.stale < training.patience
-    return not patient or int(run.state.step) >= training.max_steps
+    return _impatient(run, training) or int(run.state.step) >= training.max_steps
 
 
-def _record(run: Run, trace: Trace, score: float | None) -> Record:
-    fine = trace.loss[np.isfinite(trace.loss)]
+def _impatient(run: Run, training: Training) -> bool:
+    return training.patience is not None and bool(run.stale >= training.patience)
+
+
+def _record(run: Run, n_steps: int, score: float | None) -> Record:
+    losses = run.trace.loss[-n_steps:]
+    fine = losses[np.isfinite(losses)]
     loss = float(fine.mean()) if len(fine) else float("nan")
-    rate, norm = float(trace.rate[-1]), float(trace.norm[-1])
+    rate, norm = float(run.trace.rate[-1]), float(run.trace.norm[-1])
     return Record(int(run.state.step), loss, score, rate, norm, int(run.state.skipped), float(run.seconds))
 
 
-def _history(run: Run, params: Any, reason: Literal["max_steps", "patience", "interrupted"]) -> History:
+def _history(run: Run, training: Training, stopped: bool) -> History:
+    over: StopReason = "patience" if _impatient(run, training) else "max_steps"
     return History(
         train_loss=run.trace.loss,
         gradient_norm=run.trace.norm,
@@ -287,19 +274,10 @@ def _history(run: Run, params: Any, reason: Literal["max_steps", "patience", "in
         valid_loss=run.valid_loss,
         best_step=int(run.best_step),
         seconds=float(run.seconds),
-        stop_reason=reason,
-        layers=tuple(_groups(params)),
+        stop_reason=over if _ended(run, training) or not stopped else "interrupted",
+        layers=tuple(groups(run.best)),
         skipped=int(run.state.skipped),
     )
-
-
-def _groups(params: Any) -> dict[str, list[Array]]:
-    """Leaves by the name of what holds them: ``encoder/layer_0`` for its kernel, its recurrent weights, its bias."""
-    groups: dict[str, list[Array]] = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        names = [jax.tree_util.keystr((entry,), simple=True) for entry in path[:-1]]
-        groups.setdefault("/".join(names).removeprefix("params/") or "weights", []).append(leaf)
-    return groups
 
 
 def _check_finite(run: Run, optimizer: Optimizer) -> None:
@@ -350,25 +328,3 @@ def _checkpoints(
         yield store
     finally:
         store.close()
-
-
-@contextmanager
-def _log(path: str | None, *, more: bool) -> Iterator[Report | None]:
-    """A writer of records to a CSV or JSONL file, after those that stand there or from the start."""
-    if path is None:
-        yield None
-        return
-    with Path(path).open("a" if more else "w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        if path.endswith(".csv") and not file.tell():
-            table.writerow(Record._fields)
-
-        def write(record: Record) -> None:
-            if path.endswith(".csv"):
-                table.writerow(record)
-            else:
-                known = {k: None if v is not None and not math.isfinite(v) else v for k, v in record._asdict().items()}
-                file.write(json.dumps(known) + "\n")
-            file.flush()
-
-        yield write

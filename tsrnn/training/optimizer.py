@@ -115,7 +115,9 @@ class Optimizer:
         return self._transformation.init(params)
 
     def rate(self, step: Int[Array, ""], numbers: Numbers) -> Float[Array, ""]:
-        """Learning rate of a step, counted from 0."""
+        """Learning rate of a step, counted from 0; NaN for an optax object, which does not tell."""
+        if isinstance(self.rule, optax.GradientTransformation):
+            return jnp.asarray(jnp.nan, jnp.float32)
         now = step.astype(jnp.float32)
         t = jnp.minimum(now / numbers["max_steps"], 1.0)
         shape: Any = {

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tsrnn.training.loop import Record, Report
+from tsrnn.training.log import Record, Report
 from tsrnn.training.state import Training
 
 __all__ = ["progress_bar"]

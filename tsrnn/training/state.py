@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["History", "TrainState", "Training", "TrainingDiverged"]
 
 
+StopReason = Literal["max_steps", "patience", "interrupted"]
+
+
 @dataclass(frozen=True)
 class Training:
     """How long to train, when to stop, and what to write down.
@@ -122,7 +125,7 @@ class History:
     valid_loss: NDArray[np.float64]
     best_step: int
     seconds: float
-    stop_reason: Literal["max_steps", "patience", "interrupted"]
+    stop_reason: StopReason
     layers: tuple[str, ...] = field(default=())
     skipped: int = 0
 
