@@ -6,3 +6,4 @@ from tsrnn.data.panel import Panel as Panel
 from tsrnn.data.schema import Roles as Roles
 from tsrnn.data.schema import Schema as Schema
 from tsrnn.data.validation import DataError as DataError
+from tsrnn.data.validation import DataWarning as DataWarning
