@@ -1,6 +1,5 @@
 """Rules of reading: gaps that are filled as far as a cutoff allows, rows made one, other orders of rows."""
 
-
 import jax
 import numpy as np
 import pandas as pd

@@ -303,8 +303,7 @@ class Panel:
             If there are future covariates and ``future`` lacks a series, a stamp or a value.
         """
         n = len(self.ids)
-        ahead = np.tile(np.arange(1, horizon + 1), n)
-        times = self.freq.shift(np.repeat(self.times[self.indptr[1:] - 1], horizon), ahead)
+        times = self._ahead(horizon)
         block = np.full((n * horizon, self.covariates.shape[1]), np.nan)
         levels = self.levels
         if self.schema.future_covariates:
@@ -319,6 +318,11 @@ class Panel:
             indptr=self.indptr + horizon * np.arange(n + 1),
             levels=levels,
         )
+
+    def _ahead(self, horizon: int) -> Times:
+        """The stamps of the ``horizon`` steps after each series, shape (N * H,)."""
+        ahead = np.tile(np.arange(1, horizon + 1), len(self.ids))
+        return self.freq.shift(np.repeat(self.times[self.indptr[1:] - 1], horizon), ahead)
 
     def _read_future(
         self, times: Times, horizon: int, future: pd.DataFrame | None
@@ -337,12 +341,15 @@ class Panel:
             raise validation.DataError(f"future_df has time zone {zone}, the history {self.zone}; give both the same.")
         known, levels = encoding.encode(future, names, levels=self.levels)
         known = np.concatenate([known, np.full((1, len(names)), np.nan)])  # for rows not found
-        single = self.schema.id_col not in future.columns and len(self.ids) == 1
+        wanted, owners = self.owners, np.repeat(self.owners[:1], len(future))
+        single = self.schema.id_col not in future.columns and len(set(wanted)) == 1
         if not single:
             validation.check_columns(future, [self.schema.id_col], "id_col")
-        owners = np.repeat(self.ids, len(future)) if single else future[self.schema.id_col].to_numpy(dtype=object)
+            owners = future[self.schema.id_col].to_numpy(dtype=object)
+            if self._is_split:  # names of series became text
+                owners = owners.astype(str) if len(set(wanted)) > 1 else np.repeat(wanted[:1], len(future))
         have = pd.MultiIndex.from_arrays([owners, stamps])
-        want = pd.MultiIndex.from_arrays([np.repeat(self.ids, horizon), times])
+        want = pd.MultiIndex.from_arrays([np.repeat(wanted, horizon), times])
         if have.has_duplicates:
             raise validation.DataError(f"future_df holds {have[have.duplicated()][0]} twice.")
         at = have.get_indexer(want)
@@ -356,6 +363,15 @@ class Panel:
             )
         return np.asarray(known[at]), {**self.levels, **levels}
 
+    def future_frame(self, horizon: int) -> pd.DataFrame:
+        """The frame that `extend` asks for, its covariates empty; see `tsrnn.data.make_future_frame`."""
+        owners = np.asarray([*dict.fromkeys(self.owners), None], dtype=object)[:-1]
+        first = np.append(True, self.owners[1:] != self.owners[:-1])  # of the channels of a series
+        times = self._ahead(horizon)[np.repeat(first, horizon)]
+        frame = pd.DataFrame({self.schema.id_col: np.repeat(owners, horizon), self.schema.time_col: self.stamps(times)})
+        empty = {name: None if name in self.levels else np.nan for name in self.schema.future_covariates}
+        return frame.assign(**empty).infer_objects()
+
     def stamps(self, times: Times) -> "pd.Series[Any]":
         """Stamps as a pandas Series, in the time zone that came in."""
         if self.zone is None:
@@ -365,6 +381,22 @@ class Panel:
             second = np.zeros(len(index), bool)
             return pd.Series(index.tz_localize(self.zone, nonexistent="shift_forward", ambiguous=second))
         return pd.Series(index.tz_localize("UTC").tz_convert(self.zone))
+
+    @property
+    def _is_split(self) -> bool:
+        """Whether the channels of the frame's series are series here."""
+        return self.schema.channels == "independent" and len(self.schema.targets) > 1
+
+    @property
+    def owners(self) -> NDArray[np.object_]:
+        """Names of the series of the frame that each series is of, shape (N,): its own, unless channels are split."""
+        if not self._is_split:
+            return self.ids
+        targets = self.schema.targets
+        if len(self.ids) == len(targets):
+            return np.asarray(["/".join(targets)] * len(targets), dtype=object)
+        ends = np.tile(np.asarray(targets, dtype=object), len(self.ids) // len(targets))
+        return np.asarray([i.removesuffix(f"/{c}") for i, c in zip(self.ids, ends, strict=True)], dtype=object)
 
     @property
     def labels(self) -> NDArray[np.object_]:
@@ -386,7 +418,7 @@ class Panel:
         kept = np.flatnonzero(self.rows >= 0)
         shared = len(np.unique(self.rows[kept])) < len(kept)  # by several series
         kept = kept[np.lexsort((self.rows[kept], series[kept])) if shared else np.argsort(self.rows[kept])]
-        targets = self.schema.targets if self.values.shape[1] == len(self.schema.targets) else ("y",)
+        targets = ("y",) if self._is_split else self.schema.targets
         columns: dict[str, Any] = {
             self.schema.id_col: self.ids[series[kept]],
             self.schema.time_col: self.stamps(self.times[kept]),

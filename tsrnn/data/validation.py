@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.tseries.api import guess_datetime_format
 
-from tsrnn.data.calendar import Frequency, Times
+from tsrnn.data.calendar import Frequency, Times, holiday_feature
 
 __all__ = ["DataError", "DataWarning"]
 
@@ -207,12 +207,15 @@ def check_resample(freq: Any, times: Times) -> None:
 
 
 def check_holidays(place: str | None, freq: Frequency, times: Times) -> None:
-    """Raise if steps are too long for a day to be a holiday, or no stamps."""
-    if place is not None and (times.dtype.kind == "i" or freq.kind == "month" or (freq.by_days and freq.step > _DAY)):
+    """Raise if steps are too long for a day to be a holiday, or no stamps, or the place is not known."""
+    if place is None:
+        return
+    if times.dtype.kind == "i" or freq.kind == "month" or (freq.by_days and freq.step > _DAY):
         raise DataError(
             f"holidays={place!r} needs time stamps and steps of a day or less, got freq={freq!s}. Leave it out, or "
             "count the holidays of each step yourself and pass them as a future covariate."
         )
+    holiday_feature(times[:1], place)
 
 
 def check_gaps(
