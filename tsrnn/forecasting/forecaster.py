@@ -157,7 +157,7 @@ class Forecaster(AbstractForecaster):
         init_key, train_key = jax.random.split(jax.random.key(self.random_state))
         one = gather(rows, jnp.zeros(1, jnp.int32), jnp.ones(1, jnp.int32), **shape)
         model = self._model
-        with progress_bar(self.training, f"{self.name}, {windows.total:,} windows") as report:
+        with progress_bar(self.training, f"{self.name}, {windows.total:,} windows", panel.describe) as report:
             params, self.training_ = train(
                 ForecastLoss(model), WindowSampler(batch_size=batch_size, **shape), _init(model, init_key, one),
                 (rows, _padded_index(windows)), key=train_key, training=self.training, optimizer=self.optimizer,
