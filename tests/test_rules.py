@@ -253,7 +253,7 @@ class TestOrder:
         with pytest.warns(DataWarning, match="goes back in time"):
             again = small().fit(shuffled, freq="D")
         pd.testing.assert_frame_equal(again.predict(), model.predict(), check_exact=True)
-        swapped = pd.concat([holey[40:], holey[:40]])
+        swapped = holey.sort_values("unique_id", ascending=False, kind="stable")
         by_name = model.predict(swapped).sort_values("unique_id", kind="stable").reset_index(drop=True)
         pd.testing.assert_frame_equal(by_name, model.predict(holey), check_exact=True)
 
@@ -444,3 +444,61 @@ class TestClocks:
         stamps = pd.date_range("2024-03-30", periods=4, tz=zone)
         with pytest.raises(DataError, match=r"time zone of column 'ds', tzfile.*tz_convert\('Europe/Berlin'\)"):
             read(frame_of({"a": (stamps, 1.0)}))
+
+
+class TestPublicData:
+    def test_half_hours_through_the_changes_of_the_clocks(self, shared_data):
+        df = pd.read_csv(shared_data / "forecast/vic_elec/vic_elec.csv.gz")
+        df["ds"] = pd.to_datetime(df["ds_utc"]).dt.tz_localize("UTC").dt.tz_convert("Australia/Melbourne")
+        roles = {"target_col": "demand_mw", "past_covariates": "temperature_c", "future_covariates": "holiday"}
+        panel = read(df, holidays="AU-VIC", **roles)
+        assert panel.describe() == "1 series, 52,608 rows, freq=30min, time zone Australia/Melbourne"
+        assert len(findings(panel)) == 0
+        assert (panel.to_frame()["ds"] == df["ds"]).all()
+        assert (panel.calendar()[:, -1] == panel.covariates[:, 1]).mean() > 0.99  # some were moved or added later
+        local = df.assign(ds=df["ds"].dt.tz_localize(None))
+        with pytest.warns(DataWarning), pytest.raises(DataError, match="2012-04-01 02:00:00 twice, at row 4372"):
+            read(local, **roles)
+        days = read(df, "D", resample="mean", target_col="demand_mw")
+        assert len(days.times) == 1096
+        assert set(np.bincount(days.merged[:, 1]).nonzero()[0]) == {46, 48, 50}
+
+    def test_missing_hours(self, shared_data):
+        df = pd.read_csv(shared_data / "forecast/bike_sharing/hour.csv")
+        df["ds"] = pd.to_datetime(df["dteday"], format="%m/%d/%y") + pd.to_timedelta(df["hr"], unit="h")
+        roles = {"target_col": ["casual", "registered"], "future_covariates": ["weathersit"]}
+        panel = read(df, gaps="interpolate", categorical=["weathersit"], **roles)
+        assert (panel.n_gap_rows, panel.levels) == (165, {"weathersit": (1, 2, 3, 4)})
+        assert not np.isnan(panel.filled().values).any()
+        found = findings(panel)
+        assert (set(found["kind"]), found["n"].sum(), found["row"].iloc[0]) == ({"gap"}, 165, 29)
+        with pytest.raises(DataError, match="165 steps in 75 gaps"):
+            read(df, gaps="error", **roles)
+        with pytest.warns(DataWarning):
+            shuffled = read(df.sample(frac=1, random_state=0), **roles)
+        np.testing.assert_array_equal(shuffled.values, panel.values)
+
+    def test_missing_values(self, shared_data):
+        panel = read(pd.read_csv(shared_data / "forecast/nn5/nn5.csv.gz"), gaps="ffill")
+        assert findings(panel).groupby("kind")["n"].sum().to_dict() == {"missing": 1677}
+        assert np.isnan(panel.filled().values).sum() < 10
+        weeks = read(panel.to_frame(), "W", resample="sum")
+        assert np.nansum(weeks.values) == pytest.approx(np.nansum(panel.values))
+
+    def test_sensors_at_odd_times(self, shared_data):
+        df = tsrnn.read_csv(shared_data / "anomaly/oddwater/data_sandy_anom.csv", time_col="Timestamp")
+        roles = {"time_col": "Timestamp", "target_col": ["Level", "Cond", "Tur"]}
+        with pytest.raises(DataError, match=r"16:10:00 at row 74 .*17:40:00 at row 75 .*19:10:00 at row 76 "):
+            read(df, **roles)
+        panel = read(df, "irregular", **roles)
+        assert (len(panel.times), panel.n_gap_rows) == (len(df), 0)
+        hours = read(df, "2h", resample="mean", **roles)
+        assert hours.merged[:, 1].sum() - len(hours.merged) + (hours.rows >= 0).sum() == len(df)
+        forecast = small().fit(df[:300], freq="irregular", **roles).predict(level=[])
+        assert np.isfinite(forecast["GRU"]).all()
+
+    def test_hours_written_day_first(self, shared_data):
+        df = pd.read_csv(shared_data / "anomaly/batadal/dataset04.csv").rename(columns=str.strip)
+        df["ds"] = pd.to_datetime(df["DATETIME"], format="%d/%m/%y %H")
+        panel = read(df, target_col=["L_T1", "F_PU1"])
+        assert panel.describe() == "1 series x 2 channels, 4,177 rows, freq=h"

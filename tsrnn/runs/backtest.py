@@ -130,10 +130,10 @@ def _page(result: BacktestResult, figures: "Mapping[str, Figure]", models: list[
     """What was done and how it went."""
     panel, cutoffs, board = result.panel, result.metrics["cutoff"], result.leaderboard()
     first, last = (str(stamp).removesuffix(" 00:00:00") for stamp in (cutoffs.min(), cutoffs.max()))
-    n_series, n_windows = panel.labels.size, len(cutoffs) // (len(board) * panel.labels.size)
+    n_windows = len(cutoffs) // (len(board) * panel.labels.size)
     summary = (
-        f"{panel.describe()}. For each of {n_series} series "
-        f"{n_windows} cutoffs, from {first} to {last}, and {result.horizon} steps forecast from them. "
+        f"{panel.describe()}. For each series {n_windows} cutoffs, from {first} to {last}, and {result.horizon} steps "
+        "forecast from them. "
         f"MASE and RMSSE are scaled by a season of {result.season_length}."
     )
     left_out = [name for name in models if name not in set(board["model"])]
