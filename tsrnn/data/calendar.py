@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["Frequency", "Times", "calendar_features"]
+__all__ = ["Frequency", "Times", "calendar_features", "holiday_feature"]
 
 Times = NDArray[Any]
 """A 1-D array of datetime64 (any unit, no time zone) or of int64."""
@@ -38,10 +38,12 @@ class Frequency:
 
     Parameters
     ----------
-    kind : {"integer", "fixed", "month", "business"}
-        Integer time, a fixed duration, whole calendar months, or Monday to Friday.
+    kind : {"integer", "fixed", "month", "business", "irregular"}
+        Integer time, a fixed duration, whole calendar months, Monday to Friday, or no grid at all: one row is one step,
+        however far from the next.
     step : int
-        Units per step: integers, nanoseconds, months, or 1 for business days.
+        Units per step: integers, nanoseconds, months, or 1 for business days. Of irregular rows the typical distance,
+        in nanoseconds or integers, by which the future is stamped; 0 until it is read from data.
     anchor : {"start", "end"}, default "start"
         For months: whether stamps stand on the first or the last day.
 
@@ -53,13 +55,13 @@ class Frequency:
     True
     """
 
-    kind: Literal["integer", "fixed", "month", "business"]
+    kind: Literal["integer", "fixed", "month", "business", "irregular"]
     step: int = 1
     anchor: Literal["start", "end"] = "start"
 
     @classmethod
     def parse(cls, alias: "str | int | Frequency") -> "Frequency":
-        """Read a pandas alias, old or new spelling (``"h"``/``"H"``, ``"ME"``/``"M"``), or an integer step.
+        """Read a pandas alias in its old or new spelling (``"M"``/``"ME"``), an integer step, or ``"irregular"``.
 
         Raises
         ------
@@ -68,6 +70,8 @@ class Frequency:
         """
         if isinstance(alias, Frequency):
             return alias
+        if alias == "irregular":
+            return cls("irregular", 0)
         match = re.fullmatch(r"(\d*)([A-Za-z]*)(-[A-Z]{3})?", str(alias))
         digits, unit = match.group(1, 2) if match else ("0", "")
         count = int(digits or 1)
@@ -80,7 +84,7 @@ class Frequency:
             return cls("month", count * months, anchor)
         if unit == "B" and count == 1:
             return cls("business")
-        known = [*_FIXED_UNITS, *_MONTH_UNITS, "B"]
+        known = [*_FIXED_UNITS, *_MONTH_UNITS, "B", "irregular"]
         near = difflib.get_close_matches(unit, [*_WORDS, *known], n=1, cutoff=0.3) or ["D"]
         raise ValueError(
             f"freq={alias!r} is not a known frequency; did you mean {_WORDS.get(near[0], near[0])!r}? "
@@ -111,12 +115,20 @@ class Frequency:
                 return cls("business")
         return cls("fixed", step)
 
+    @classmethod
+    def typical(cls, times: Times, indptr: NDArray[np.int64]) -> "Frequency":
+        """Irregular rows, with the median distance between neighbours of a series as the step."""
+        steps = np.delete(np.diff(times), indptr[1:-1] - 1)
+        if times.dtype.kind == "M":
+            steps = steps.astype("timedelta64[ns]")
+        return cls("irregular", max(1, int(np.median(steps.astype(np.int64)))) if len(steps) else 1)
+
     def count(self, start: Times, times: Times) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Steps from ``start`` to ``times`` (broadcast) and whether each stamp stands exactly on a step."""
-        if self.kind == "integer":
+        if start.dtype.kind == "i":
             steps, rest = np.divmod(times - start, self.step)
             return steps, rest == 0
-        if self.kind == "fixed":
+        if self.kind in ("fixed", "irregular"):
             steps, rest = np.divmod(times - start, self._duration(start.dtype))
             return steps, rest.astype(np.int64) == 0
         first, days = start.astype("datetime64[D]"), times.astype("datetime64[D]")
@@ -129,9 +141,9 @@ class Frequency:
 
     def shift(self, start: Times, steps: NDArray[np.int64]) -> Times:
         """The stamps ``steps`` after ``start`` (broadcast), in the unit of ``start``."""
-        if self.kind == "integer":
+        if start.dtype.kind == "i":
             return np.asarray(start + steps * self.step)
-        if self.kind == "fixed":
+        if self.kind in ("fixed", "irregular"):
             return np.asarray(start + steps * self._duration(start.dtype)).astype(start.dtype)
         days = start.astype("datetime64[D]")
         if self.kind == "business":
@@ -142,6 +154,31 @@ class Frequency:
             if self.anchor == "end":
                 moved = (month + 1).astype("datetime64[D]") - 1
         return np.asarray(moved.astype(start.dtype) + self._clock(start))
+
+    def floor(self, times: Times, offset: int = 0) -> Times:
+        """The beginning of the step that each stamp lies in.
+
+        Parameters
+        ----------
+        times : array of datetime64 or int64, shape (R,)
+            Stamps.
+        offset : int, default 0
+            Of a zone from UTC, in nanoseconds: days then begin at its midnight.
+        """
+        if self.kind == "integer":
+            return np.asarray(times - times % self.step)
+        if self.kind == "fixed":
+            monday = _DAY * 4 if self.step % (7 * _DAY) == 0 else 0  # 1970-01-01 was a Thursday
+            step, start = self._duration(times.dtype), np.datetime64(monday - offset, "ns").astype(times.dtype)
+            return np.asarray(times - (times - start) % step).astype(times.dtype)
+        days = times.astype("datetime64[D]")
+        if self.kind == "business":
+            return np.asarray(np.busday_offset(days, 0, roll="backward").astype(times.dtype))
+        month = days.astype("datetime64[M]")
+        month = month - month.astype(np.int64) % self.step
+        if self.anchor == "start":
+            return np.asarray(month.astype(times.dtype))
+        return np.asarray(((month + self.step).astype("datetime64[D]") - 1).astype(times.dtype))
 
     def _duration(self, dtype: "np.dtype[Any]") -> np.timedelta64:
         """A fixed step in the unit of the stamps, which reaches further than nanoseconds, unless the step is finer."""
@@ -174,6 +211,8 @@ class Frequency:
     def __str__(self) -> str:
         if self.kind == "integer":
             return str(self.step)
+        if self.kind == "irregular":
+            return "irregular"
         if self.kind == "business":
             return "B"
         if self.kind == "month":
@@ -195,8 +234,8 @@ def calendar_features(times: Times, freq: Frequency) -> NDArray[np.float32]:
     times : array of shape (R,)
         Stamps, datetime64 or integer.
     freq : Frequency
-        Time of day and day of week below a day; day of week and day of year for days; day of year for weeks;
-        month of year for months; nothing for years and integer time.
+        Time of day and day of week below a day and for irregular rows; day of week and day of year for days; day of
+        year for weeks; month of year for months; nothing for years and integer time.
 
     Returns
     -------
@@ -204,7 +243,7 @@ def calendar_features(times: Times, freq: Frequency) -> NDArray[np.float32]:
         In [-1, 1]; two harmonics a cycle.
     """
     phases = []
-    if freq.kind != "integer" and not (freq.kind == "month" and freq.step % 12 == 0):
+    if times.dtype.kind == "M" and not (freq.kind == "month" and freq.step % 12 == 0):
         days = times.astype("datetime64[D]")
         years = days.astype("datetime64[Y]")
         of_year = (days - years.astype("datetime64[D]")).astype(np.float64) / 365.25
@@ -218,6 +257,40 @@ def calendar_features(times: Times, freq: Frequency) -> NDArray[np.float32]:
             phases = [of_day, of_week + of_day / 7]
     columns = [f(2 * np.pi * k * phase) for phase in phases for k in (1, 2) for f in (np.sin, np.cos)]
     return np.stack(columns, axis=-1).astype(np.float32) if columns else np.zeros((len(times), 0), np.float32)
+
+
+def holiday_feature(times: Times, place: str) -> NDArray[np.float32]:
+    """Whether each stamp lies on a public holiday, shape (R, 1).
+
+    Parameters
+    ----------
+    times : array of datetime64, shape (R,)
+        Stamps as on the wall clock.
+    place : str
+        A country, as ``"DE"``, or a part of one, as ``"AU-VIC"``.
+
+    Raises
+    ------
+    ImportError
+        Without the ``holidays`` library.
+    ValueError
+        If the library does not know the place.
+    """
+    try:
+        import holidays
+    except ImportError:
+        raise ImportError("holidays=... needs the library of that name: pip install 'tsrnn[holidays]'.") from None
+    country, _, part = place.partition("-")
+    days = times.astype("datetime64[D]")
+    years = np.unique(days.astype("datetime64[Y]").astype(np.int64) + 1970)
+    try:
+        found = holidays.country_holidays(country, subdiv=part or None, years=years.tolist())
+    except NotImplementedError:
+        raise ValueError(
+            f"holidays={place!r} is no place that the library of that name knows; give a country, as 'DE', or a part "
+            "of one, as 'DE-BY'."
+        ) from None
+    return np.isin(days, np.asarray(list(found), "datetime64[D]")).astype(np.float32)[:, None]
 
 
 def _months(days: Times) -> NDArray[np.int64]:
@@ -238,3 +311,12 @@ def to_times(values: "pd.Series[Any] | pd.Index[Any]", *, wall: bool = False) ->
         values = index.tz_localize(None) if wall else index.tz_convert(None)
     array = values.to_numpy()
     return (array.astype(np.int64) if array.dtype.kind in "iu" else array), (None if zone is None else str(zone))
+
+
+def standard_offset(values: "pd.Series[Any]") -> int:
+    """Offset of a column's time zone from UTC, in nanoseconds, as in winter; 0 without a zone."""
+    zone = getattr(values.dtype, "tz", None)
+    if zone is None or not len(values):
+        return 0
+    first = values.iloc[0]
+    return int(pd.Timedelta(first.utcoffset() - (first.dst() or pd.Timedelta(0))).value)

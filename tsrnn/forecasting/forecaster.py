@@ -13,7 +13,6 @@ from jaxtyping import Array
 from numpy.typing import NDArray
 
 from tsrnn.data import Panel
-from tsrnn.data.calendar import calendar_features
 from tsrnn.data.validation import check_observed
 from tsrnn.forecasting.artifact import Artifact
 from tsrnn.forecasting.base import AbstractForecaster
@@ -158,7 +157,7 @@ class Forecaster(AbstractForecaster):
         init_key, train_key = jax.random.split(jax.random.key(self.random_state))
         one = gather(rows, jnp.zeros(1, jnp.int32), jnp.ones(1, jnp.int32), **shape)
         model = self._model
-        with progress_bar(self.training, f"{self.name}, {windows.total:,} windows") as report:
+        with progress_bar(self.training, f"{self.name}, {windows.total:,} windows", panel.describe) as report:
             params, self.training_ = train(
                 ForecastLoss(model), WindowSampler(batch_size=batch_size, **shape), _init(model, init_key, one),
                 (rows, _padded_index(windows)), key=train_key, training=self.training, optimizer=self.optimizer,
@@ -222,6 +221,7 @@ class Forecaster(AbstractForecaster):
 
     def _device_panel(self, panel: Panel, scaling: Scaling | None) -> DevicePanel:
         """The panel's rows in network units, padded so that panels of similar size share a program."""
+        raw, panel = panel, panel.filled()
         values = panel.values if scaling is None else scaling.transform(panel)
         location, scale = self._covariate_stats
         covariates = (panel.covariates - location) / scale
@@ -229,10 +229,12 @@ class Forecaster(AbstractForecaster):
         n_past = len(panel.schema.past_covariates)
         known = np.nan_to_num(covariates)
         past = np.concatenate([known[:, :n_past], observed[:, :n_past]], axis=1)
-        future = np.concatenate(
-            [known[:, n_past:], observed[:, n_past:], calendar_features(panel.times, panel.freq)], axis=1
-        )
-        return DevicePanel(_rows(values, np.nan), _rows(past, 0), _rows(future, 0))
+        future = np.concatenate([known[:, n_past:], observed[:, n_past:], panel.calendar()], axis=1)
+        measured = None
+        if panel is not raw:
+            there = ~np.isnan(raw.covariates[:, :n_past])
+            measured = jnp.asarray(_rows(np.concatenate([~np.isnan(raw.values), there, there], axis=1), 0), bool)
+        return DevicePanel(_rows(values, np.nan), _rows(past, 0), _rows(future, 0), measured)
 
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         flat = traverse_util.flatten_dict(serialization.to_state_dict(self.params_), sep="/")  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
 """A progress bar for a training run, in the terminal."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tsrnn.training.log import Record, Report
@@ -11,7 +11,7 @@ __all__ = ["progress_bar"]
 
 
 @contextmanager
-def progress_bar(training: Training, label: str) -> Iterator[Report | None]:
+def progress_bar(training: Training, label: str, about: Callable[[], str]) -> Iterator[Report | None]:
     """Give a ``report`` for `tsrnn.training.loop.train` that draws a bar; None where nothing is to be shown.
 
     Parameters
@@ -20,6 +20,8 @@ def progress_bar(training: Training, label: str) -> Iterator[Report | None]:
         Its ``progress`` decides; None shows the bar in a terminal only.
     label : str
         What is trained, on how much.
+    about : callable
+        Gives a line on the data, which stays when the bar is gone.
     """
     if not (sys.stderr.isatty() if training.progress is None else training.progress):
         yield None
@@ -30,6 +32,7 @@ def progress_bar(training: Training, label: str) -> Iterator[Report | None]:
     what, losses = TextColumn("{task.description}"), TextColumn("{task.fields[losses]}")
     columns = (what, BarColumn(), MofNCompleteColumn(), losses, TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        bar.console.print(about(), markup=False, highlight=False, soft_wrap=True)
         task = bar.add_task(label, total=training.max_steps, losses="compiling ...")
 
         def report(record: Record) -> None:

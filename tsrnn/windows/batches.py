@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from tsrnn.types import Batch
 from tsrnn.windows.index import WindowIndex
@@ -24,11 +24,14 @@ class DevicePanel(NamedTuple):
         Past covariates.
     future : array of shape (R, F)
         Future covariates and calendar features.
+    measured : array of bool, shape (R, C + P), optional
+        Where ``values`` and ``past`` hold what was measured; given if they hold filled gaps too.
     """
 
     values: Float[Array, "R C"]
     past: Float[Array, "R P"]
     future: Float[Array, "R F"]
+    measured: Bool[Array, "R CP"] | None = None
 
 
 def gather(
@@ -51,7 +54,7 @@ def gather(
     -------
     Batch
         History left-padded where the series begins inside it. From rows at and after the cutoff, the history holds
-        nothing.
+        nothing; a filled gap is shown if the value after it is known, so that it says nothing of what comes later.
     """
     cutoff = (start + known)[:, None]
     behind = cutoff + jnp.arange(-context_length, 0, dtype=cutoff.dtype)[None]
@@ -60,7 +63,14 @@ def gather(
     behind = jnp.maximum(behind, start[:, None])
     context, target = panel.values[behind], panel.values[ahead]
     observed = ~jnp.isnan(context) & valid[..., None]
-    past = jnp.concatenate([panel.past[behind], panel.future[behind]], axis=-1)
+    past, target_observed = panel.past[behind], ~jnp.isnan(target)
+    if panel.measured is not None:
+        channels = context.shape[-1]
+        shown = jax.lax.cummax(panel.measured[behind].astype(jnp.int8), axis=1, reverse=True).astype(bool)
+        observed &= shown[..., :channels]
+        past = jnp.where(shown[..., channels:], past, 0)
+        target_observed &= panel.measured[ahead][..., :channels]
+    past = jnp.concatenate([past, panel.future[behind]], axis=-1)
     return Batch(
         context=jnp.where(observed, context, 0),
         context_observed=observed,
@@ -68,7 +78,7 @@ def gather(
         past=jnp.where(valid[..., None], past, 0),
         future=panel.future[ahead],
         target=jnp.nan_to_num(target),
-        target_observed=~jnp.isnan(target),
+        target_observed=target_observed,
     )
 
 
