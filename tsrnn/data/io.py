@@ -154,6 +154,7 @@ def read_table(
             given = [delimiter is not None, decimal != ".", encoding != "utf-8"]
             validation.check_parquet(file, ("delimiter", "decimal", "encoding"), given)
             part = _read_parquet(file, words)
+            validation.check_columns(part, [time_col], "time_col")
         else:
             text = [id_col, time_col] if time_format else [id_col]
             part = _read_text(
@@ -173,7 +174,9 @@ def read_table(
         parts.append(part)
     starts = [0, *accumulate(map(len, parts))]
     frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
-    frame.attrs[validation.SOURCE] = [[file.name, start] for file, start in zip(files, starts[:-1], strict=True)]
+    frame.attrs[validation.SOURCE] = [
+        [file.relative_to(root).as_posix(), start] for file, start in zip(files, starts[:-1], strict=True)
+    ]
     for name in {id_col, *keys}.intersection(frame.columns):
         frame[name] = _plain_integers(frame[name])
     frame[time_col] = validation.parse_times(frame[time_col], frame, time_col, time_format)

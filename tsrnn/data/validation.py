@@ -301,10 +301,13 @@ def check_grid(
             f"{_stamp(times[at - 1])} and {_stamp(times[at])} at {row(frame, rows[at])}; the grid would have over 100 "
             "rows for each that is there. Correct the stamp, or give the frequency meant with freq=..."
         )
-    for i in np.flatnonzero(np.diff(indptr) > 3):  # three gaps alike are no accident
-        own = gaps[indptr[i] : indptr[i + 1] - 1]
-        if own.min() > 1 and own.max() <= 1.25 * own.min():  # months have 28 to 31 days
-            every = f"{own.min()}" if own.min() == own.max() else f"{own.min()} to {own.max()}"
+    if gaps.max(initial=0) > 1:
+        most = np.maximum.reduceat(np.append(gaps, 0), indptr[:-1])
+        gaps[indptr[1:-1] - 1] = np.iinfo(gaps.dtype).max  # between two series: below no minimum
+        least = np.minimum.reduceat(np.append(gaps, np.iinfo(gaps.dtype).max), indptr[:-1])
+        # Three gaps alike are no accident; months have 28 to 31 days.
+        for i in np.flatnonzero((np.diff(indptr) > 3) & (least > 1) & (most <= 1.25 * least))[:1]:
+            every = f"{least[i]}" if least[i] == most[i] else f"{least[i]} to {most[i]}"
             raise DataError(
                 f"mixed frequencies: series {ids[i]!r} has a stamp every {every} steps of freq={freq!s}, which is the "
                 "step of the others. Split the frame by frequency, or resample to a common one."
