@@ -57,7 +57,7 @@ def to_pandas(data: Tabular, names: Sequence[str] = ()) -> "tuple[pd.DataFrame |
     TypeError
         If it is something else.
     DataError
-        If an array has no axis, or more than two.
+        If an array has no axis, or more than two, or holds something that is no number.
 
     Examples
     --------
@@ -70,9 +70,11 @@ def to_pandas(data: Tabular, names: Sequence[str] = ()) -> "tuple[pd.DataFrame |
         return data, Kind()
     if isinstance(data, np.ndarray):
         validation.check_axes(data.shape)
-        if data.ndim == 1:
-            return pd.Series(data), Kind("numpy", 1)
-        return pd.DataFrame(data, columns=[str(i) for i in range(data.shape[1])]), Kind("numpy")
+        names = ["y"] if data.ndim == 1 else [str(i) for i in range(data.shape[1])]
+        frame = pd.DataFrame(data, columns=names)
+        if data.dtype.kind not in "biuf":
+            frame = frame.assign(**{name: validation.numbers(frame[name], frame) for name in names})
+        return (frame["y"] if data.ndim == 1 else frame), Kind("numpy", data.ndim)
     table = nw.from_native(data, eager_only=True, allow_series=True, pass_through=True)
     if isinstance(table, nw.Series):
         return table.to_pandas().rename(table.name or None), Kind(table.implementation.value)
