@@ -148,6 +148,8 @@ def read_table(
         raise ValueError(f"id_from must be 'file' or None, got {id_from!r}.")
     words: list[Any] = [na_values] if isinstance(na_values, (str, int, float)) else list(na_values)
     root, files = find_files(path)
+    if id_from:
+        validation.check_stems(files, [_stem(file) for file in files])
     parts: list[pd.DataFrame] = []
     for file in files:
         if _is_parquet(file):

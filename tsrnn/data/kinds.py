@@ -70,10 +70,10 @@ def to_pandas(data: Tabular, names: Sequence[str] = ()) -> "tuple[pd.DataFrame |
         return data, Kind()
     if isinstance(data, np.ndarray):
         validation.check_axes(data.shape)
-        names = ["y"] if data.ndim == 1 else [str(i) for i in range(data.shape[1])]
-        frame = pd.DataFrame(data, columns=names)
+        columns = ["y"] if data.ndim == 1 else [str(i) for i in range(data.shape[1])]
+        frame = pd.DataFrame(data, columns=columns)
         if data.dtype.kind not in "biuf":
-            frame = frame.assign(**{name: validation.numbers(frame[name], frame) for name in names})
+            frame = frame.assign(**{name: validation.numbers(frame[name], frame) for name in columns})
         return (frame["y"] if data.ndim == 1 else frame), Kind("numpy", data.ndim)
     table = nw.from_native(data, eager_only=True, allow_series=True, pass_through=True)
     if isinstance(table, nw.Series):
