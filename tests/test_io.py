@@ -22,6 +22,7 @@ DAY = "ds,y\n2024-01-01,1\n2024-01-02,2\n"
 @pytest.fixture
 def write(tmp_path):
     """Write a file below a folder of its own and say where; the folder when no name is given."""
+    (tmp_path / "data").mkdir()
 
     def write(name="", content=DAY):
         path = tmp_path / "data" / name
