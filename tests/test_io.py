@@ -22,7 +22,7 @@ DAY = "ds,y\n2024-01-01,1\n2024-01-02,2\n"
 @pytest.fixture
 def write(tmp_path):
     """Write a file below a folder of its own and say where; the folder when no name is given."""
-    (tmp_path / "data").mkdir()
+    (tmp_path / "data").mkdir(exist_ok=True)
 
     def write(name="", content=DAY):
         path = tmp_path / "data" / name
@@ -270,6 +270,11 @@ class TestPartitions:
         write("store=5/a.csv")
         assert read_table(write())["store"].isna().tolist() == [False, False, True, True]
 
+    def test_time_may_be_a_key(self, write):
+        for day in (1, 2):
+            write(f"ds=2024-01-0{day}/a.csv", f"y\n{day}\n")
+        assert read_table(write())["ds"].tolist() == [pd.Timestamp("2024-01-01"), pd.Timestamp("2024-01-02")]
+
     def test_a_key_that_is_a_column_too(self, write):
         write("y=5/a.csv")
         refused("a.csv has a column 'y', which its path gives too", write())
@@ -281,7 +286,7 @@ class TestPartitions:
 
 
 class TestRunFiles:
-    def test_backtest_and_detect_read_patterns_and_options(self, write, tmp_path, monkeypatch):
+    def test_backtest_reads_patterns_and_options(self, write, tmp_path, monkeypatch):
         monkeypatch.setenv("TSRNN_COMPILATION_CACHE", "0")
         rows = [(f"{day:02}/01/24", day % 5) for day in range(1, 29)]
         for name in ("north", "south"):
@@ -293,6 +298,15 @@ class TestRunFiles:
         result = CliRunner().invoke(app, ["backtest", str(tmp_path / "run.yaml"), "--out", str(tmp_path / "out")])
         assert result.exit_code == 0, result.output
         assert pd.read_csv(tmp_path / "out" / "metrics.csv")["unique_id"].tolist() == ["north", "south"]
+
+    @pytest.mark.parametrize("what", ["*.parquet", ""])
+    def test_detect_reads_patterns_and_folders(self, write, what, monkeypatch):
+        monkeypatch.setenv("TSRNN_COMPILATION_CACHE", "0")
+        for name in ("a", "b"):
+            pd.DataFrame({"ds": [1, 2], "flow": [1.0, 2.0]}).to_parquet(write() / f"{name}.parquet")
+        result = CliRunner().invoke(app, ["detect", str(write() / what), "--time-col", "when"])
+        assert result.exit_code == 2
+        assert "no column 'when' (time_col)" in result.stderr
 
     def test_a_pattern_without_files(self, tmp_path):
         run = {"data": {"path": "*.csv"}, "backtest": {"horizon": 2}, "models": {"Naive": {"type": "Naive"}}}

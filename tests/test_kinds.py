@@ -1,6 +1,8 @@
 """What comes out of a forecaster has the kind that went in."""
 
 import datetime as dt
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -121,6 +123,10 @@ class TestPolarsAndArrow:
         wanted = tsrnn.backtest(Naive(horizon=1), long.to_pandas(), n_windows=2)
         pd.testing.assert_frame_equal(result.forecasts, wanted.forecasts, check_dtype=False)
 
+    def test_a_name_twice(self):
+        with pytest.raises(DataError, match="'y' stands twice"):
+            forecast(pa.table([[1, 2], [1.0, 2.0], [1.0, 2.0]], names=["ds", "y", "y"]))
+
     def test_lazy_frames_are_refused(self, long):
         with pytest.raises(TypeError, match="got LazyFrame"):
             forecast(long.lazy())
@@ -181,6 +187,11 @@ def test_the_kind_survives_on_disk(make, tmp_path):
     before, after = model.predict(), again.predict()
     assert type(before) is type(after)
     assert str(before) == str(after)
+
+
+def test_polars_is_not_imported_for_others():
+    code = "tsrnn.Naive(horizon=1).fit(numpy.ones(3)).predict(); assert 'polars' not in sys.modules"
+    subprocess.run([sys.executable, "-c", f"import numpy, sys, tsrnn; {code}"], check=True)
 
 
 def test_pandas_goes_through_untouched():

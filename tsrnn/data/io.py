@@ -156,12 +156,9 @@ def read_table(
             given = [delimiter is not None, decimal != ".", encoding != "utf-8"]
             validation.check_parquet(file, ("delimiter", "decimal", "encoding"), given)
             part = _read_parquet(file, words)
-            validation.check_columns(part, [time_col], "time_col")
         else:
             text = [id_col, time_col] if time_format else [id_col]
-            part = _read_text(
-                file, text, time_col, delimiter=delimiter, decimal=decimal, words=words, encoding=encoding
-            )
+            part = _read_text(file, text, delimiter=delimiter, decimal=decimal, words=words, encoding=encoding)
         if not len(part):
             raise validation.DataError(f"{file} has a header and no rows.")
         keys = dict(folder.split("=", 1) for folder in file.relative_to(root).parts[:-1] if "=" in folder)
@@ -171,6 +168,7 @@ def read_table(
         added |= dict.fromkeys(keys.keys() - added.keys())
         for at, (name, value) in enumerate(added.items()):
             part.insert(at, name, pd.Series(value, part.index, dtype="str"))
+        validation.check_columns(part, [time_col], "time_col")
         if parts:
             validation.check_same_columns(files[0], parts[0], file, part)
         parts.append(part)
@@ -256,7 +254,6 @@ def _read_parquet(file: Path, words: list[Any]) -> pd.DataFrame:
 def _read_text(
     file: Path,
     text: list[str],
-    time_col: str,
     *,
     delimiter: str | None,
     decimal: str,
@@ -279,7 +276,7 @@ def _read_text(
         delimiter = delimiter or max(",;\t|", key=header.count)
         names = next(csv.reader([header], delimiter=delimiter))
         stripped = _strip(file, names)
-        validation.check_columns(pd.DataFrame(columns=[name for name in stripped if name]), [time_col], "time_col")
+        validation.check_columns(pd.DataFrame(columns=[name for name in stripped if name]), [], "")
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header would lose fields
             frame = pd.read_csv(
