@@ -23,6 +23,10 @@ def make_batch(b=4, t=9, h=3, c=2, f=1, seed=0):
         valid=jnp.asarray(np.arange(t) >= rng.integers(0, 4, b)[:, None]),
         past=draw(b, t, f),
         future=draw(b, h, f),
+        past_codes=jnp.asarray(rng.integers(0, 4, (b, t, 2)), jnp.int32),
+        future_codes=jnp.asarray(rng.integers(0, 4, (b, h, 1)), jnp.int32),
+        static=draw(b, 1),
+        static_codes=jnp.asarray(rng.integers(0, 3, (b, 1)), jnp.int32),
         target=draw(b, h, c),
         target_observed=jnp.asarray(rng.random((b, h, c)) > 0.3),
     )

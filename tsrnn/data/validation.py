@@ -233,6 +233,20 @@ def check_constant(
             )
 
 
+def check_categories(names: Iterable[str], found: set[str], fitted: set[str]) -> None:
+    """Raise if a covariate holds categories and held numbers when the model was fitted, or the other way round.
+
+    A column with nothing in it is neither.
+    """
+    for name in names:
+        if (name in found) != (name in fitted):
+            now, then = ("categories", "numbers") if name in found else ("numbers", "categories")
+            raise DataError(
+                f"the covariate {name!r} holds {now}, but held {then} when the model was fitted. Give it the same "
+                f"type, or name it among categorical=... in fit if its numbers are categories."
+            )
+
+
 def check_lengths(ids: Names, lengths: NDArray[np.int64], needed: int, why: str) -> None:
     """Raise if a series has fewer rows than needed, naming the shortest ones."""
     short = np.flatnonzero(lengths < needed)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from tsrnn.nn.embedding import Categories, embed, init_tables
 from tsrnn.nn.networks import AbstractNetwork
 from tsrnn.nn.outputs import AbstractOutput
 from tsrnn.nn.scaling import WindowNorm, window_stats
@@ -36,22 +37,29 @@ class Model:
         How a window is normalized by its own history.
     season_length : int
         Steps in a season, at most the context's length; 1 repeats the last value.
+    categories : Categories, default none
+        Sizes of the categorical inputs. Their embeddings and the static inputs join the others before the network,
+        which knows nothing of them; the weights of the embeddings stand beside the network's.
     """
 
     network: AbstractNetwork
     output: AbstractOutput
     normalization: WindowNorm
     season_length: int
+    categories: Categories = Categories()  # noqa: RUF009  a frozen value
 
     def init(self, key: PRNGKeyArray, batch: Batch) -> Params:
         """Fresh weights for batches shaped like this one."""
-        return self.network.init(key, *self._inputs(batch), size=self._size(batch))
+        tables = init_tables(jax.random.fold_in(key, 1), self.categories)
+        embeddings = {"embeddings": tables} if tables else {}
+        weights = self.network.init(key, *self._inputs(embeddings, batch), size=self._size(batch))
+        return {**embeddings, **weights}
 
     def raw(self, params: Params, batch: Batch, key: PRNGKeyArray | None) -> Float[Array, "B H C Q"]:
         """Values of the normalized target."""
         rngs = None if key is None else {"dropout": key}
         raw: Any = self.network.apply(
-            params, *self._inputs(batch), size=self._size(batch), train=key is not None, rngs=rngs
+            params, *self._inputs(params, batch), size=self._size(batch), train=key is not None, rngs=rngs
         )
         b, h, c = batch.target.shape
         season, _ = self._season(batch)
@@ -81,10 +89,22 @@ class Model:
         x = self._history(batch)
         return x[:, steps], batch.context_observed[:, steps].astype(x.dtype)
 
-    def _inputs(self, batch: Batch) -> tuple[Array, Array, Array]:
+    def _inputs(self, params: Params, batch: Batch) -> tuple[Array, Array, Array]:
+        """History, where it is valid, and what is known ahead; what is constant in a window at each of their steps."""
+        tables = params.get("embeddings", {})
         x = self._history(batch)
-        past = jnp.concatenate([x, batch.context_observed.astype(x.dtype), batch.past], axis=-1)
-        return past, batch.valid, jnp.concatenate([*self._season(batch), batch.future], axis=-1)
+        constant = jnp.concatenate([batch.static, embed(tables, ("static",), batch.static_codes)], axis=-1)[:, None]
+
+        def join(parts: list[Array], codes: Array, kinds: tuple[str, ...]) -> Array:
+            steps = jnp.broadcast_to(constant, (*codes.shape[:2], constant.shape[-1]))
+            return jnp.concatenate([*parts, embed(tables, kinds, codes), steps], axis=-1)
+
+        past = [x, batch.context_observed.astype(x.dtype), batch.past]
+        return (
+            join(past, batch.past_codes, ("past", "future")),
+            batch.valid,
+            join([*self._season(batch), batch.future], batch.future_codes, ("future",)),
+        )
 
 
 @dataclass(frozen=True)

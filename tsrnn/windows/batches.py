@@ -14,7 +14,7 @@ __all__ = ["DevicePanel", "WindowSampler", "gather"]
 
 
 class DevicePanel(NamedTuple):
-    """The rows of a panel as the step reads them; a pytree.
+    """The rows of a panel as the step reads them; a pytree. Nothing of a series is repeated row by row.
 
     Attributes
     ----------
@@ -24,15 +24,28 @@ class DevicePanel(NamedTuple):
         Past covariates.
     future : array of shape (R, F)
         Future covariates and calendar features.
+    past_codes, future_codes : arrays of int, shape (R, K)
+        Categorical past and future covariates; 0 where missing or unseen.
+    static : array of shape (N, S)
+        Static covariates.
+    static_codes : array of int, shape (N, K)
+        Categorical static covariates; 0 where missing or unseen.
+    first : array of int, shape (N,)
+        First row of each series.
     """
 
     values: Float[Array, "R C"]
     past: Float[Array, "R P"]
     future: Float[Array, "R F"]
+    past_codes: Int[Array, "R K"]
+    future_codes: Int[Array, "R K"]
+    static: Float[Array, "N S"]
+    static_codes: Int[Array, "N K"]
+    first: Int[Array, " N"]
 
 
 def gather(
-    panel: DevicePanel, start: Int[Array, " B"], known: Int[Array, " B"], *, context_length: int, horizon: int
+    panel: DevicePanel, series: Int[Array, " B"], known: Int[Array, " B"], *, context_length: int, horizon: int
 ) -> Batch:
     """Cut windows out of the panel.
 
@@ -40,8 +53,8 @@ def gather(
     ----------
     panel : DevicePanel
         All rows.
-    start : array of int, shape (B,)
-        First row of each window's series.
+    series : array of int, shape (B,)
+        Number of each window's series.
     known : array of int, shape (B,)
         Rows of the series that are known.
     context_length, horizon : int
@@ -53,6 +66,7 @@ def gather(
         History left-padded where the series begins inside it. From rows at and after the cutoff, the history holds
         nothing.
     """
+    start = panel.first[series]
     cutoff = (start + known)[:, None]
     behind = cutoff + jnp.arange(-context_length, 0, dtype=cutoff.dtype)[None]
     ahead = cutoff + jnp.arange(horizon, dtype=cutoff.dtype)[None]
@@ -60,13 +74,21 @@ def gather(
     behind = jnp.maximum(behind, start[:, None])
     context, target = panel.values[behind], panel.values[ahead]
     observed = ~jnp.isnan(context) & valid[..., None]
-    past = jnp.concatenate([panel.past[behind], panel.future[behind]], axis=-1)
+
+    def history(past: Array, future: Array) -> Array:
+        both = jnp.concatenate([past[behind], future[behind]], axis=-1)
+        return jnp.where(valid[..., None], both, 0)
+
     return Batch(
         context=jnp.where(observed, context, 0),
         context_observed=observed,
         valid=valid,
-        past=jnp.where(valid[..., None], past, 0),
+        past=history(panel.past, panel.future),
         future=panel.future[ahead],
+        past_codes=history(panel.past_codes, panel.future_codes),
+        future_codes=panel.future_codes[ahead],
+        static=panel.static[series],
+        static_codes=panel.static_codes[series],
         target=jnp.nan_to_num(target),
         target_observed=~jnp.isnan(target),
     )
@@ -74,9 +96,11 @@ def gather(
 
 @dataclass(frozen=True)
 class WindowSampler:
-    """Draw training windows uniformly over all windows of all series, with replacement.
+    """Draw training windows, with replacement, by the odds of the index.
 
-    Long series are drawn from more often than short ones, in proportion to their windows.
+    Of one series all windows are equally likely. How likely a series is, the sampling law says
+    (`tsrnn.windows.index.sampling_odds`): uniform over all windows, so that long series are drawn from more often;
+    uniform over series; or in proportion to the scale of the series.
 
     Parameters
     ----------
@@ -91,10 +115,9 @@ class WindowSampler:
     def __call__(self, data: tuple[DevicePanel, WindowIndex], key: PRNGKeyArray) -> Batch:
         """One batch."""
         panel, index = data
-        below = jnp.asarray(index.below)
-        k = jax.random.randint(key, (self.batch_size,), 0, below[-1])
-        series = jnp.searchsorted(below, k, side="right") - 1
-        known = jnp.asarray(index.first)[series] + k - below[series]
-        return gather(
-            panel, jnp.asarray(index.row)[series], known, context_length=self.context_length, horizon=self.horizon
-        )
+        odds, below = jnp.asarray(index.odds), jnp.asarray(index.below)
+        k = jax.random.randint(key, (self.batch_size,), 0, odds[-1])
+        series = jnp.searchsorted(odds, k, side="right") - 1
+        place = (k - odds[series]) % (below[series + 1] - below[series])  # the odds are a multiple of the windows
+        known = jnp.asarray(index.first)[series] + place
+        return gather(panel, series, known, context_length=self.context_length, horizon=self.horizon)
