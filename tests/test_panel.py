@@ -7,6 +7,7 @@ from hypothesis import given, settings
 
 from tests.strategies import CALENDAR, INTEGER, by_series, frame_of, gap_free, grid, long_frames
 from tsrnn.data import DataError, Frequency, Panel, Schema
+from tsrnn.data.calendar import calendar_features
 
 BERLIN = "Europe/Berlin"
 
@@ -114,6 +115,34 @@ class TestLongFrames:
         assert (
             read(gap_free(n_channels=2), target_col=["y", "y1"]).describe() == "1 series x 2 channels, 5 rows, freq=D"
         )
+
+
+class TestIrregularRows:
+    STAMPS = np.array(["2024-01-01T00:00", "2024-01-01T01:30", "2024-01-01T02:10", "2024-01-02T00:00"], "M8[us]")
+
+    @pytest.mark.parametrize(("times", "typical"), [(STAMPS, 90 * 60 * 10**9), ([2, 5, 6, 60], 3)])
+    def test_are_used_as_they_are(self, times, typical):
+        df = frame_of({"a": (times, [1.0, 2, 3, 4]), "b": (times[1:], [5.0, 6, 7])})
+        panel = read(df, "irregular")
+        assert (panel.freq.kind, panel.freq.step, panel.freq.season_length) == ("irregular", typical, 1)
+        assert panel.n_gap_rows == 0
+        pd.testing.assert_frame_equal(panel.to_frame(), df)
+
+    def test_the_future_comes_by_the_typical_step(self):
+        panel = read(frame_of({"a": (self.STAMPS, 1.0)}), "irregular").extend(2)
+        assert panel.times[-2:].astype(str).tolist() == ["2024-01-02T01:30:00.000000", "2024-01-02T03:00:00.000000"]
+        assert read(frame_of({"a": ([2, 5, 6, 60], 1.0)}), "irregular").extend(2).times[-2:].tolist() == [63, 66]
+
+    def test_a_known_typical_step_is_kept_for_another_frame(self):
+        freq = read(frame_of({"a": (self.STAMPS, 1.0)}), "irregular").freq
+        assert read(frame_of({"a": (self.STAMPS[:1], 1.0)}), freq).freq == freq
+
+    def test_calendar_features_as_for_a_fixed_step(self):
+        freq = Frequency("irregular", 1)
+        np.testing.assert_array_equal(
+            calendar_features(self.STAMPS, freq), calendar_features(self.STAMPS, Frequency.parse("10min"))
+        )
+        assert calendar_features(np.array([1, 5]), freq).shape == (2, 0)
 
 
 class TestOtherShapes:

@@ -38,10 +38,12 @@ class Frequency:
 
     Parameters
     ----------
-    kind : {"integer", "fixed", "month", "business"}
-        Integer time, a fixed duration, whole calendar months, or Monday to Friday.
+    kind : {"integer", "fixed", "month", "business", "irregular"}
+        Integer time, a fixed duration, whole calendar months, Monday to Friday, or no grid at all: one row is one step,
+        however far from the next.
     step : int
-        Units per step: integers, nanoseconds, months, or 1 for business days.
+        Units per step: integers, nanoseconds, months, or 1 for business days. Of irregular rows the typical distance,
+        in nanoseconds or integers, by which the future is stamped; 0 until it is read from data.
     anchor : {"start", "end"}, default "start"
         For months: whether stamps stand on the first or the last day.
 
@@ -53,13 +55,13 @@ class Frequency:
     True
     """
 
-    kind: Literal["integer", "fixed", "month", "business"]
+    kind: Literal["integer", "fixed", "month", "business", "irregular"]
     step: int = 1
     anchor: Literal["start", "end"] = "start"
 
     @classmethod
     def parse(cls, alias: "str | int | Frequency") -> "Frequency":
-        """Read a pandas alias, old or new spelling (``"h"``/``"H"``, ``"ME"``/``"M"``), or an integer step.
+        """Read a pandas alias, old or new spelling (``"h"``/``"H"``, ``"ME"``/``"M"``), an integer step, or ``"irregular"``.
 
         Raises
         ------
@@ -68,6 +70,8 @@ class Frequency:
         """
         if isinstance(alias, Frequency):
             return alias
+        if alias == "irregular":
+            return cls("irregular", 0)
         match = re.fullmatch(r"(\d*)([A-Za-z]*)(-[A-Z]{3})?", str(alias))
         digits, unit = match.group(1, 2) if match else ("0", "")
         count = int(digits or 1)
@@ -80,7 +84,7 @@ class Frequency:
             return cls("month", count * months, anchor)
         if unit == "B" and count == 1:
             return cls("business")
-        known = [*_FIXED_UNITS, *_MONTH_UNITS, "B"]
+        known = [*_FIXED_UNITS, *_MONTH_UNITS, "B", "irregular"]
         near = difflib.get_close_matches(unit, [*_WORDS, *known], n=1, cutoff=0.3) or ["D"]
         raise ValueError(
             f"freq={alias!r} is not a known frequency; did you mean {_WORDS.get(near[0], near[0])!r}? "
@@ -111,12 +115,20 @@ class Frequency:
                 return cls("business")
         return cls("fixed", step)
 
+    @classmethod
+    def typical(cls, times: Times, indptr: NDArray[np.int64]) -> "Frequency":
+        """Irregular rows, with the median distance between neighbours of a series as the step."""
+        steps = np.delete(np.diff(times), indptr[1:-1] - 1)
+        if times.dtype.kind == "M":
+            steps = steps.astype("timedelta64[ns]")
+        return cls("irregular", max(1, int(np.median(steps.astype(np.int64)))) if len(steps) else 1)
+
     def count(self, start: Times, times: Times) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Steps from ``start`` to ``times`` (broadcast) and whether each stamp stands exactly on a step."""
-        if self.kind == "integer":
+        if start.dtype.kind == "i":
             steps, rest = np.divmod(times - start, self.step)
             return steps, rest == 0
-        if self.kind == "fixed":
+        if self.kind in ("fixed", "irregular"):
             steps, rest = np.divmod(times - start, self._duration(start.dtype))
             return steps, rest.astype(np.int64) == 0
         first, days = start.astype("datetime64[D]"), times.astype("datetime64[D]")
@@ -129,9 +141,9 @@ class Frequency:
 
     def shift(self, start: Times, steps: NDArray[np.int64]) -> Times:
         """The stamps ``steps`` after ``start`` (broadcast), in the unit of ``start``."""
-        if self.kind == "integer":
+        if start.dtype.kind == "i":
             return np.asarray(start + steps * self.step)
-        if self.kind == "fixed":
+        if self.kind in ("fixed", "irregular"):
             return np.asarray(start + steps * self._duration(start.dtype)).astype(start.dtype)
         days = start.astype("datetime64[D]")
         if self.kind == "business":
@@ -174,6 +186,8 @@ class Frequency:
     def __str__(self) -> str:
         if self.kind == "integer":
             return str(self.step)
+        if self.kind == "irregular":
+            return "irregular"
         if self.kind == "business":
             return "B"
         if self.kind == "month":
@@ -195,7 +209,7 @@ def calendar_features(times: Times, freq: Frequency) -> NDArray[np.float32]:
     times : array of shape (R,)
         Stamps, datetime64 or integer.
     freq : Frequency
-        Time of day and day of week below a day; day of week and day of year for days; day of year for weeks;
+        Time of day and day of week below a day and for irregular rows; day of week and day of year for days; day of year for weeks;
         month of year for months; nothing for years and integer time.
 
     Returns
@@ -204,7 +218,7 @@ def calendar_features(times: Times, freq: Frequency) -> NDArray[np.float32]:
         In [-1, 1]; two harmonics a cycle.
     """
     phases = []
-    if freq.kind != "integer" and not (freq.kind == "month" and freq.step % 12 == 0):
+    if times.dtype.kind == "M" and not (freq.kind == "month" and freq.step % 12 == 0):
         days = times.astype("datetime64[D]")
         years = days.astype("datetime64[Y]")
         of_year = (days - years.astype("datetime64[D]")).astype(np.float64) / 365.25

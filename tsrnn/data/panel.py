@@ -40,7 +40,7 @@ class Panel:
     rows : array of int64, shape (R,)
         Position of the row in the frame it came from, as in ``df.iloc``; -1 for rows of a gap.
     freq : Frequency
-        One step of the grid.
+        One step of the grid, or ``"irregular"``: as many rows as the frame has.
     schema : Schema
         The roles of the frame's columns.
     zone : str or None
@@ -89,7 +89,8 @@ class Panel:
         schema : Schema, optional
             Roles of the columns.
         freq : str, int or Frequency, optional
-            The step of the grid; inferred when not given.
+            The step of the grid; inferred when not given. ``"irregular"`` for rows that keep to none: each row is a
+            step, there are no gaps, and the future is stamped by the typical distance between rows.
 
         Raises
         ------
@@ -119,6 +120,8 @@ class Panel:
         step = Frequency.infer(wall[order], indptr) if freq is None else Frequency.parse(freq)
         step = step or Frequency.parse(1 if wall.dtype.kind == "i" else "D")
         times = to_times(column, wall=step.by_days)[0][order]
+        if step == Frequency("irregular", 0):
+            step = Frequency.typical(times, indptr)
         validation.check_order(frame, names, indptr, times, rows)
         steps = validation.check_grid(frame, names, indptr, times, rows, step)
         values = np.stack([validation.numbers(frame[c], frame, ids) for c in schema.targets], axis=1)[order]

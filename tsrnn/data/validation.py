@@ -172,6 +172,8 @@ def check_grid(
     freq: Frequency,
 ) -> NDArray[np.int64]:
     """Steps of every row from the first one of its series; raise if the stamps do not keep to ``freq``."""
+    if freq.kind == "irregular":
+        return np.arange(len(times)) - np.repeat(indptr[:-1], np.diff(indptr))
     if (freq.kind == "integer") != (times.dtype.kind == "i"):
         raise DataError(
             f"freq={freq!s} does not go with {'integers' if times.dtype.kind == 'i' else 'time stamps'} such as "
