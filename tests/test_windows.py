@@ -88,9 +88,7 @@ def device_panel(n_rows, n_channels=2, n_past=1, n_future=2, seed=0, first=(0,))
     values = rng.normal(size=(n_rows, n_channels)).astype(np.float32)
     values[rng.random(values.shape) < 0.3] = np.nan
     past, future = (rng.normal(size=(n_rows, n)).astype(np.float32) for n in (n_past, n_future))
-    past_codes, future_codes, static_codes = (
-        rng.integers(0, 5, (n, 1), np.int32) for n in (n_rows, n_rows, len(first))
-    )
+    codes = [rng.integers(0, 5, (n, 1), np.int32) for n in (n_rows, n_rows, len(first))]
     static = rng.normal(size=(len(first), 2)).astype(np.float32)
     first = np.asarray(first, np.int32)
     return DevicePanel(values, past, future, *codes[:2], static, codes[2], first)

@@ -244,14 +244,14 @@ class Forecaster(AbstractForecaster):
         run = dataclasses.asdict(self.training_)
         arrays |= {f"training/{name}": run.pop(name) for name in _LOSSES}
         values = {"context_length": self.context_length_, "season_length": self.season_length_, "training": run}
-        return values | {"vocabularies": encode(self.inputs_.vocabularies)}, arrays
+        return values | {"vocabularies": encode(self.inputs_.vocabularies), "step": self.inputs_.step}, arrays
 
     def _restore(self, saved: Artifact) -> None:
         values, arrays = saved.values, saved.arrays
         self.context_length_, self.season_length_ = values["context_length"], values["season_length"]
         vocabularies = {name: tuple(labels) for name, labels in values["vocabularies"].items()}
         statistics = {name: arrays[f"covariates/{name}"] for name in _STATISTICS}
-        self.inputs_ = Inputs(**statistics, vocabularies=vocabularies)
+        self.inputs_ = Inputs(**statistics, vocabularies=vocabularies, step=values["step"])
         self.scaling_ = None
         if "scaling/location" in arrays:
             self.scaling_ = Scaling(arrays["scaling/location"], arrays["scaling/scale"], saved.history.ids)

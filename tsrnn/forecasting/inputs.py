@@ -54,6 +54,9 @@ class Inputs:
     vocabularies : dict of str to tuple
         Labels of each categorical covariate; a label's code is its place, counted from 1. Code 0 is for what is missing
         or was not seen.
+    step : float, default 1.0
+        Typical time between two rows, in nanoseconds or units of integer time, where sampling is irregular; otherwise
+        not used.
 
     Examples
     --------
@@ -71,6 +74,7 @@ class Inputs:
     static_location: FloatArray
     static_scale: FloatArray
     vocabularies: Mapping[str, tuple[Any, ...]]
+    step: float = 1.0
 
     @classmethod
     def fit(cls, panel: Panel) -> Self:
@@ -84,7 +88,11 @@ class Inputs:
                 codes = np.unique(column[~np.isnan(column)]).astype(np.int64)
                 labels = (panel.levels[name][code] for code in codes)
                 vocabularies[name] = tuple(sorted(labels, key=lambda label: (str(type(label)), label)))
-        return cls(*_stats(panel.covariates), *_stats(panel.static), vocabularies)
+        step = 1.0
+        if panel.freq.kind == "irregular":
+            inside = np.delete(_distances(panel), panel.indptr[:-1])
+            step = float(np.median(inside)) if len(inside) else 1.0
+        return cls(*_stats(panel.covariates), *_stats(panel.static), vocabularies, step)
 
     def read(self, panel: Panel) -> InputArrays:
         """The inputs of a panel of the same schema.
@@ -106,7 +114,7 @@ class Inputs:
         static, static_codes = self._split(panel, schema.static_covariates, constant, at, to)
         calendar = calendar_features(panel.times, panel.freq)
         return InputArrays(
-            np.concatenate([past, elapsed(panel)], axis=1), np.concatenate([future, calendar], axis=1),
+            np.concatenate([past, self._elapsed(panel)], axis=1), np.concatenate([future, calendar], axis=1),
             past_codes, future_codes, static, static_codes,
         )  # fmt: skip
 
@@ -131,6 +139,17 @@ class Inputs:
         table = np.asarray([*(place.get(label, 0) for label in panel.levels.get(name, ())), 0], np.int32)
         return table[np.where(np.isnan(column), -1, column).astype(np.int64)]
 
+    def _elapsed(self, panel: Panel) -> NDArray[np.float32]:
+        """Time since the row before in typical steps, as log(1 + x): shape (R, 1), or (R, 0) on a regular grid.
+
+        The first row of a series counts as one typical step after the one before.
+        """
+        if panel.freq.kind != "irregular":
+            return np.zeros((len(panel.times), 0), np.float32)
+        steps = _distances(panel) / self.step
+        steps[panel.indptr[:-1]] = 1
+        return np.log1p(steps)[:, None].astype(np.float32)
+
 
 def _stats(columns: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Mean and standard deviation of each column; 1 for a constant one."""
@@ -141,14 +160,7 @@ def _stats(columns: FloatArray) -> tuple[FloatArray, FloatArray]:
     return mean, np.where(deviation > 0, deviation, 1.0)
 
 
-def elapsed(panel: Panel) -> NDArray[np.float32]:
-    """Time since the row before in typical steps, as log(1 + x): shape (R, 1), or (R, 0) on a regular grid.
-
-    The first row of a series counts as one typical step after the one before.
-    """
-    if panel.freq.kind != "irregular":
-        return np.zeros((len(panel.times), 0), np.float32)
-    step = panel.freq.step if panel.times.dtype.kind == "i" else np.timedelta64(panel.freq.step, "ns")
-    steps = np.diff(panel.times, prepend=panel.times[:1]) / step
-    steps[panel.indptr[:-1]] = 1
-    return np.log1p(steps)[:, None].astype(np.float32)
+def _distances(panel: Panel) -> FloatArray:
+    """Time since the row before, in nanoseconds or units of integer time; meaningless at the first row of a series."""
+    unit = 1 if panel.times.dtype.kind == "i" else np.timedelta64(1, "ns")
+    return np.asarray(np.diff(panel.times, prepend=panel.times[:1]) / unit)
