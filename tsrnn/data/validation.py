@@ -236,10 +236,7 @@ def check_constant(
 
 
 def check_categories(names: Iterable[str], found: set[str], fitted: set[str]) -> None:
-    """Raise if a covariate holds categories and held numbers when the model was fitted, or the other way round.
-
-    A column with nothing in it is neither.
-    """
+    """Raise if a covariate holds categories and held numbers when the model was fitted, or the other way round."""
     for name in names:
         if (name in found) != (name in fitted):
             now, then = ("categories", "numbers") if name in found else ("numbers", "categories")

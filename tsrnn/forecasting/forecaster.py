@@ -158,9 +158,10 @@ class Forecaster(AbstractForecaster):
         )
         self.scaling_ = None if self.transforms is None else self.transforms.fit(learned)
         self.inputs_ = Inputs.fit(learned)
-        rows = self._device_panel(panel, self.scaling_)
         windows = training_windows(panel, learned.lengths, self.context_length_, self.horizon)
         windows = sampling_odds(windows, self.training.sampling, _mean_size(learned))
+        del learned  # its memory, before the panel is laid out again for the device
+        rows = self._device_panel(panel, self.scaling_)
         shape = {"context_length": self.context_length_, "horizon": self.horizon}
         batch_size = self.training.batch_size
         valid = _valid_batches(rows, tail_windows(panel, held, self.horizon), batch_size, **shape)
@@ -230,10 +231,13 @@ class Forecaster(AbstractForecaster):
 
     def _device_panel(self, panel: Panel, scaling: Scaling | None) -> DevicePanel:
         """The panel's rows in network units, padded so that panels of similar size share a program."""
-        values = panel.values if scaling is None else scaling.transform(panel)
-        inputs, first = self.inputs_.read(panel), panel.indptr[:-1].astype(np.int32)
-        padded = {name: _padded(array) for name, array in inputs._asdict().items()}
-        return DevicePanel(values=_padded(values.astype(np.float32), np.nan), first=_padded(first), **padded)
+        n_rows, n_series = _bucket(len(panel.times)), _bucket(len(panel.ids))
+        values = np.full((n_rows, panel.values.shape[1]), np.nan, np.float32)
+        values[: len(panel.times)] = panel.values if scaling is None else scaling.transform(panel)
+        first = np.pad(panel.indptr[:-1].astype(np.int32), (0, n_series - len(panel.ids)))
+        inputs = self.inputs_.read(panel, n_rows, n_series)._asdict()
+        arrays = {"values": values, "first": first} | inputs
+        return DevicePanel(**{name: jnp.asarray(array) for name, array in arrays.items()})
 
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         flat = traverse_util.flatten_dict(serialization.to_state_dict(self.params_), sep="/")  # type: ignore[no-untyped-call]
@@ -324,12 +328,6 @@ def _bucket(n: int) -> int:
     """The next of eight sizes an octave."""
     step = 1 << max(0, (n - 1).bit_length() - 3)
     return -(-n // step) * step
-
-
-def _padded(array: NDArray[Any], fill: float = 0) -> Array:
-    """An array on the device, its first axis padded to a bucketed size."""
-    pad = _bucket(len(array)) - len(array)
-    return jnp.asarray(np.pad(array, ((0, pad), *((0, 0),) * (array.ndim - 1)), constant_values=fill))
 
 
 def _padded_index(windows: WindowIndex) -> WindowIndex:

@@ -1,6 +1,6 @@
 """What a network reads of a panel besides its targets: fitted on the rows to learn from, then read from any panel."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -14,6 +14,9 @@ from tsrnn.data.validation import check_categories
 __all__ = ["InputArrays", "Inputs"]
 
 FloatArray = NDArray[np.float64]
+
+_BLOCK = 1 << 18
+"""Rows read at a time, so that what stands between a column and a network's input stays small."""
 
 
 class InputArrays(NamedTuple):
@@ -94,29 +97,41 @@ class Inputs:
             step = float(np.median(inside)) if len(inside) else 1.0
         return cls(*_stats(panel.covariates), *_stats(panel.static), vocabularies, step)
 
-    def read(self, panel: Panel) -> InputArrays:
+    def read(self, panel: Panel, n_rows: int | None = None, n_series: int | None = None) -> InputArrays:
         """The inputs of a panel of the same schema.
+
+        Parameters
+        ----------
+        panel : Panel
+            The rows to read.
+        n_rows, n_series : int, optional
+            First axes of the arrays, by default the panel's; what lies beyond the panel is 0.
 
         Raises
         ------
         DataError
             If a covariate held categories when this was fitted and holds numbers now, or the other way round.
         """
-        schema = panel.schema
-        names = (*schema.covariates, *schema.static_covariates)
-        check_categories(names, set(panel.levels), set(self.vocabularies))
-        n = len(schema.past_covariates)
-        known, at, to = panel.covariates, self.location, self.scale
-        past, past_codes = self._split(panel, schema.past_covariates, known[:, :n], at[:n], to[:n])
-        future, future_codes = self._split(panel, schema.future_covariates, known[:, n:], at[n:], to[n:])
+        schema, n = panel.schema, len(panel.schema.past_covariates)
         constant = panel.static if schema.static_covariates else np.zeros((len(panel.ids), 0))
+        named = [*zip(schema.covariates, panel.covariates.T, strict=True)]
+        named += zip(schema.static_covariates, constant.T, strict=True)
+        filled = [name for name, column in named if not np.isnan(column).all()]
+        check_categories(filled, set(panel.levels), set(self.vocabularies))
+        elapsed = self._elapsed(panel)
+
+        def rows(part: slice) -> tuple[NDArray[Any], ...]:
+            known, at, to = panel.covariates[part], self.location, self.scale
+            past, past_codes = self._split(panel, schema.past_covariates, known[:, :n], at[:n], to[:n])
+            future, future_codes = self._split(panel, schema.future_covariates, known[:, n:], at[n:], to[n:])
+            calendar = calendar_features(panel.times[part], panel.freq)
+            past, future = np.concatenate([past, elapsed[part]], axis=1), np.concatenate([future, calendar], axis=1)
+            return past, future, past_codes, future_codes
+
         at, to = self.static_location, self.static_scale
-        static, static_codes = self._split(panel, schema.static_covariates, constant, at, to)
-        calendar = calendar_features(panel.times, panel.freq)
-        return InputArrays(
-            np.concatenate([past, self._elapsed(panel)], axis=1), np.concatenate([future, calendar], axis=1),
-            past_codes, future_codes, static, static_codes,
-        )  # fmt: skip
+        static = self._split(panel, schema.static_covariates, constant, at, to)
+        filling = (rows(slice(a, a + _BLOCK)) for a in range(0, len(panel.times), _BLOCK))
+        return InputArrays(*_filled(n_rows or len(panel.times), filling), *_filled(n_series or len(constant), [static]))
 
     def sizes(self, names: Sequence[str]) -> tuple[int, ...]:
         """Codes of each categorical covariate among ``names``, 0 included."""
@@ -149,6 +164,18 @@ class Inputs:
         steps = _distances(panel) / self.step
         steps[panel.indptr[:-1]] = 1
         return np.log1p(steps)[:, None].astype(np.float32)
+
+
+def _filled(n: int, blocks: Iterable[tuple[NDArray[Any], ...]]) -> list[NDArray[Any]]:
+    """Arrays of ``n`` rows from tuples of blocks that follow one another; the rest is 0."""
+    out: list[NDArray[Any]] = []
+    at = 0
+    for block in blocks:
+        out = out or [np.zeros((n, part.shape[1]), part.dtype) for part in block]
+        for whole, part in zip(out, block, strict=True):
+            whole[at : at + len(part)] = part
+        at += len(block[0])
+    return out
 
 
 def _stats(columns: FloatArray) -> tuple[FloatArray, FloatArray]:
