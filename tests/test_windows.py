@@ -150,8 +150,6 @@ class TestGather:
         window = {
             "series": np.array([1], np.int32),
             "known": np.array([5], np.int32),
-            "context_length": 8,
-            "horizon": 4,
         }
         clean, dirty = (cut(p, **window, context_length=8, horizon=4) for p in (panel, spoilt))
         for name in set(clean._fields) - {"target", "target_observed"}:
