@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 
-from tests.strategies import CALENDAR, INTEGER, by_series, frame_of, gap_free, grid, long_frames
+from tests.strategies import CALENDAR, INTEGER, frame_of, gap_free, grid, long_frames
 from tsrnn.data import DataError, Frequency, Panel, Schema
 from tsrnn.data.calendar import calendar_features
 
@@ -22,7 +22,7 @@ class TestLongFrames:
     def test_there_and_back(self, drawn):
         before = drawn.df.copy(deep=True)
         panel = read(drawn.df, drawn.freq)
-        pd.testing.assert_frame_equal(panel.to_frame(), by_series(drawn.df))
+        pd.testing.assert_frame_equal(panel.to_frame(), drawn.df)
         pd.testing.assert_frame_equal(drawn.df, before)
 
     @settings(max_examples=60)

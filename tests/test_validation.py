@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tests.strategies import frame_of, gap_free, grid
-from tsrnn.data import DataError, Panel, Schema, read_csv
+from tsrnn.data import DataError, DataWarning, Panel, Schema, read_csv
 from tsrnn.data.validation import check_columns, check_lengths, check_observed, parse_times
 
 
@@ -57,11 +57,12 @@ class TestStamps:
     def test_twice_in_a_series_but_not_in_two(self):
         df = gap_free(lengths=(3, 4))
         df.loc[5, "ds"] = df.loc[4, "ds"]
-        refused(df, "'b'", "2023-12-31", "twice", "row 5", "1 such", "drop_duplicates")
+        refused(df, "'b'", "2023-12-31", "twice, at row 4 and row 5", "1 such", "duplicates='last'", "time zone")
 
     def test_backwards_even_where_series_are_mixed(self):
         df = gap_free(lengths=(3, 3)).iloc[[3, 0, 5, 1, 4, 2]]
-        refused(df, "'b'", "back in time", "from 2024-01-01", "to 2023-12-31", "row 4", "sort_values")
+        with pytest.warns(DataWarning, match=r"'b' goes back.*from 2024-01-01.*to 2023-12-31.* at row 4; 1 such"):
+            Panel.from_frame(df)
 
     @pytest.mark.parametrize(("zone", "freq"), [("Europe/Berlin", "h"), ("Europe/Berlin", "D")])
     def test_twice_in_a_time_zone(self, zone, freq):
@@ -117,11 +118,17 @@ class TestGrid:
     def test_off_the_step(self):
         df = gap_free("h", (9,))
         df.loc[4, "ds"] += pd.Timedelta("7min")
-        refused(df, "'a'", "2023-12-30 04:07", "row 4", "freq=h", "1 of 9", "resample")
+        refused(df, "'a'", "2023-12-30 04:07:00 at row 4 lies on", "freq=h", "1 of 9", "resample=", "freq='irregular'")
+
+    def test_the_first_three_stamps_off_the_step_are_shown(self):
+        df = gap_free("h", (9, 9))
+        df.loc[[2, 4, 5, 7, 12], "ds"] += pd.Timedelta("7min")
+        refused(df, "02:07:00 at row 2, 2023-12-30 04:07:00 at row 4, 2023-12-30 05:07:00 at row 5 ...", "5 of 18")
+        refused(df.drop([4, 5, 7]).reset_index(drop=True), "02:07:00 at row 2 lies on", "2 of 15")
 
     @pytest.mark.parametrize(("freq", "stamps"), [("B", "D"), ("MS", "15D"), ("ME", "MS"), ("W", "D")])
     def test_another_frequency_than_given(self, freq, stamps):
-        refused(gap_free(stamps, (9,)), "'a'", "does not lie on a step", f"freq={freq}", freq=freq)
+        refused(gap_free(stamps, (9,)), "'a'", "on no step of", f"freq={freq}", freq=freq)
 
     def test_dates_and_integers(self):
         refused(gap_free("D"), "freq=1", "time stamps", "2023-12-30", freq=1)

@@ -1,5 +1,6 @@
 from tsrnn.anomaly import AnomalyDetector as AnomalyDetector
 from tsrnn.data import DataError as DataError
+from tsrnn.data import DataWarning as DataWarning
 from tsrnn.data import Panel as Panel
 from tsrnn.data import read_csv as read_csv
 from tsrnn.evaluation import backtest as backtest

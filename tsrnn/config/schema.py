@@ -19,6 +19,7 @@ from pydantic import (
 
 from tsrnn.config.source import ConfigError, Source, Where, nearest, show
 from tsrnn.data.calendar import Frequency
+from tsrnn.data.schema import Channels, Duplicates, Gaps, Resample
 
 __all__ = ["BacktestConfig", "DetectConfig", "RunFile"]
 
@@ -116,7 +117,8 @@ class DataSection(_Section):
         A name that `tsrnn.data.datasets.load` knows.
     freq : str or int, optional
         One step of the time axis; inferred when not given.
-    id_col, time_col, target_col, past_covariates, future_covariates, static_covariates, categorical
+    id_col, time_col, target_col, past_covariates, future_covariates, static_covariates, categorical, gaps, duplicates,
+    resample, holidays, channels
         As in `tsrnn.data.Schema`.
     decimal : str, default "."
         The decimal mark of the file.
@@ -132,6 +134,11 @@ class DataSection(_Section):
     future_covariates: list[str] = []
     static_covariates: list[str] = []
     categorical: list[str] = []
+    gaps: Gaps = "mask"
+    duplicates: Duplicates = "error"
+    resample: Resample | None = None
+    holidays: str | None = None
+    channels: Channels = "joint"
     decimal: str = Field(".", min_length=1, max_length=1)
 
     @field_validator("path")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["Frequency", "Times", "calendar_features"]
+__all__ = ["Frequency", "Times", "calendar_features", "holiday_feature"]
 
 Times = NDArray[Any]
 """A 1-D array of datetime64 (any unit, no time zone) or of int64."""
@@ -61,7 +61,7 @@ class Frequency:
 
     @classmethod
     def parse(cls, alias: "str | int | Frequency") -> "Frequency":
-        """Read a pandas alias, old or new spelling (``"h"``/``"H"``, ``"ME"``/``"M"``), an integer step, or ``"irregular"``.
+        """Read a pandas alias in its old or new spelling (``"M"``/``"ME"``), an integer step, or ``"irregular"``.
 
         Raises
         ------
@@ -155,6 +155,31 @@ class Frequency:
                 moved = (month + 1).astype("datetime64[D]") - 1
         return np.asarray(moved.astype(start.dtype) + self._clock(start))
 
+    def floor(self, times: Times, offset: int = 0) -> Times:
+        """The beginning of the step that each stamp lies in.
+
+        Parameters
+        ----------
+        times : array of datetime64 or int64, shape (R,)
+            Stamps.
+        offset : int, default 0
+            Of a zone from UTC, in nanoseconds: days then begin at its midnight.
+        """
+        if self.kind == "integer":
+            return np.asarray(times - times % self.step)
+        if self.kind == "fixed":
+            monday = _DAY * 4 if self.step % (7 * _DAY) == 0 else 0  # 1970-01-01 was a Thursday
+            step, start = self._duration(times.dtype), np.datetime64(monday - offset, "ns").astype(times.dtype)
+            return np.asarray(times - (times - start) % step).astype(times.dtype)
+        days = times.astype("datetime64[D]")
+        if self.kind == "business":
+            return np.asarray(np.busday_offset(days, 0, roll="backward").astype(times.dtype))
+        month = days.astype("datetime64[M]")
+        month = month - month.astype(np.int64) % self.step
+        if self.anchor == "start":
+            return np.asarray(month.astype(times.dtype))
+        return np.asarray(((month + self.step).astype("datetime64[D]") - 1).astype(times.dtype))
+
     def _duration(self, dtype: "np.dtype[Any]") -> np.timedelta64:
         """A fixed step in the unit of the stamps, which reaches further than nanoseconds, unless the step is finer."""
         step = np.timedelta64(self.step, "ns")
@@ -209,8 +234,8 @@ def calendar_features(times: Times, freq: Frequency) -> NDArray[np.float32]:
     times : array of shape (R,)
         Stamps, datetime64 or integer.
     freq : Frequency
-        Time of day and day of week below a day and for irregular rows; day of week and day of year for days; day of year for weeks;
-        month of year for months; nothing for years and integer time.
+        Time of day and day of week below a day and for irregular rows; day of week and day of year for days; day of
+        year for weeks; month of year for months; nothing for years and integer time.
 
     Returns
     -------
@@ -234,6 +259,40 @@ def calendar_features(times: Times, freq: Frequency) -> NDArray[np.float32]:
     return np.stack(columns, axis=-1).astype(np.float32) if columns else np.zeros((len(times), 0), np.float32)
 
 
+def holiday_feature(times: Times, place: str) -> NDArray[np.float32]:
+    """Whether each stamp lies on a public holiday, shape (R, 1).
+
+    Parameters
+    ----------
+    times : array of datetime64, shape (R,)
+        Stamps as on the wall clock.
+    place : str
+        A country, as ``"DE"``, or a part of one, as ``"AU-VIC"``.
+
+    Raises
+    ------
+    ImportError
+        Without the ``holidays`` library.
+    ValueError
+        If the library does not know the place.
+    """
+    try:
+        import holidays
+    except ImportError:
+        raise ImportError("holidays=... needs the library of that name: pip install 'tsrnn[holidays]'.") from None
+    country, _, part = place.partition("-")
+    days = times.astype("datetime64[D]")
+    years = np.unique(days.astype("datetime64[Y]").astype(np.int64) + 1970)
+    try:
+        found = holidays.country_holidays(country, subdiv=part or None, years=years.tolist())
+    except NotImplementedError:
+        known = holidays.list_supported_countries(include_aliases=False)
+        parts = known.get(country, [])
+        here = f"parts of {country}: {', '.join(parts) or 'none'}" if country in known else f"{', '.join(known)}"
+        raise ValueError(f"holidays={place!r} is not known; known {here}.") from None
+    return np.isin(days, np.asarray(list(found), "datetime64[D]")).astype(np.float32)[:, None]
+
+
 def _months(days: Times) -> NDArray[np.int64]:
     return days.astype("datetime64[M]").astype(np.int64)
 
@@ -252,3 +311,12 @@ def to_times(values: "pd.Series[Any] | pd.Index[Any]", *, wall: bool = False) ->
         values = index.tz_localize(None) if wall else index.tz_convert(None)
     array = values.to_numpy()
     return (array.astype(np.int64) if array.dtype.kind in "iu" else array), (None if zone is None else str(zone))
+
+
+def standard_offset(values: "pd.Series[Any]") -> int:
+    """Offset of a column's time zone from UTC, in nanoseconds, as in winter; 0 without a zone."""
+    zone = getattr(values.dtype, "tz", None)
+    if zone is None or not len(values):
+        return 0
+    first = values.iloc[0]
+    return int(pd.Timedelta(first.utcoffset() - (first.dst() or pd.Timedelta(0))).value)

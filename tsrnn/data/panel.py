@@ -8,8 +8,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsrnn.data import covariates as encoding
-from tsrnn.data import validation
-from tsrnn.data.calendar import Frequency, Times, to_times
+from tsrnn.data import rules, validation
+from tsrnn.data.calendar import (
+    Frequency,
+    Times,
+    calendar_features,
+    holiday_feature,
+    standard_offset,
+    to_times,
+)
 from tsrnn.data.schema import Schema
 
 __all__ = ["Frame", "Panel"]
@@ -23,7 +30,8 @@ class Panel:
     """Series of any lengths on one time grid.
 
     Build it with `Panel.from_frame`. Rows that a series' grid has and the frame has not are kept as missing: they stand
-    in ``values`` as NaN and in ``rows`` as -1. Nothing is filled in.
+    in ``values`` as NaN and in ``rows`` as -1. Nothing is filled in here, whatever the schema says of gaps: what fills
+    a gap depends on how much is known, so it is done for each cutoff (`Panel.known`, `Panel.filled`).
 
     Attributes
     ----------
@@ -49,6 +57,8 @@ class Panel:
         Static covariates; of categorical ones the codes.
     levels : dict of str to tuple
         The categories of each categorical covariate; a code is a place in it.
+    merged : array of int64, shape (M, 2)
+        Of rows made of several rows of the frame: the position of the last one, as in ``rows``, and how many they were.
 
     Examples
     --------
@@ -70,6 +80,7 @@ class Panel:
     zone: str | None = None
     static: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     levels: encoding.Levels = field(default_factory=dict)
+    merged: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
 
     @classmethod
     def from_frame(
@@ -112,18 +123,23 @@ class Panel:
             )
         column = validation.parse_times(frame[schema.time_col], frame, schema.time_col)
         codes, unique = pd.factorize(ids)
-        order = np.argsort(codes, kind="stable")
-        rows = order % len(data)  # the columns of a wide frame stand one below the other here
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(codes))]).astype(np.int64)
         names = np.asarray(unique, dtype=object)
-        wall, zone = to_times(column, wall=True)
+        utc, zone = to_times(column)
+        validation.check_zone(column, zone)
+        order, back = rules.time_order(codes, utc)
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(codes))]).astype(np.int64)
+        rows = order % len(data)  # the columns of a wide frame stand one below the other here
+        validation.warn_order(frame, ids, utc, codes, back, len(data))
+        wall = to_times(column, wall=True)[0]
         step = Frequency.infer(wall[order], indptr) if freq is None else Frequency.parse(freq)
         step = step or Frequency.parse(1 if wall.dtype.kind == "i" else "D")
-        times = to_times(column, wall=step.by_days)[0][order]
+        times = (wall if step.by_days else utc)[order]
+        if schema.resample is not None:
+            validation.check_resample(freq, times)
+            times = step.floor(times, 0 if step.by_days else standard_offset(column))
         if step == Frequency("irregular", 0):
             step = Frequency.typical(times, indptr)
-        validation.check_order(frame, names, indptr, times, rows)
-        steps = validation.check_grid(frame, names, indptr, times, rows, step)
+        validation.check_holidays(schema.holidays, step, times)
         values = np.stack([validation.numbers(frame[c], frame, ids) for c in schema.targets], axis=1)[order]
         categorical = schema.categorical
         covariates, levels = encoding.encode(frame, schema.covariates, ids, categorical=categorical)
@@ -131,7 +147,47 @@ class Panel:
         validation.check_constant(frame, names, indptr, order, constant, schema.static_covariates)
         static = constant[order[indptr[:-1]]]
         panel = cls(values, covariates[order], times, indptr, names, rows, step, schema, zone, static, levels | more)
-        return panel._on_grid(steps)
+        panel = panel._one_row_a_stamp(frame)
+        steps = validation.check_grid(frame, names, panel.indptr, panel.times, panel.rows, step, zone)
+        if schema.gaps == "error":
+            validation.check_gaps(frame, names, panel.indptr, panel.times, panel.rows, steps, step)
+        panel = panel._on_grid(steps)
+        return panel._split() if schema.channels == "independent" else panel
+
+    def _one_row_a_stamp(self, frame: pd.DataFrame) -> "Panel":
+        """Rows of one stamp made one by the schema's rule; refused if there is none."""
+        new = np.append(True, self.times[1:] != self.times[:-1])
+        new[self.indptr[:-1]] = True
+        if new.all():
+            return self
+        rule = self.schema.resample or self.schema.duplicates
+        if rule == "error":
+            validation.check_repeats(frame, self.ids, self.indptr, self.times, self.rows, np.flatnonzero(~new))
+        groups = np.cumsum(new) - 1
+        sizes = np.bincount(groups)
+        last = np.cumsum(sizes) - 1
+        coded = [name in self.levels for name in self.schema.covariates]
+        covariates = rules.merge(self.covariates, groups, rule)
+        covariates[:, coded] = rules.merge(self.covariates[:, coded], groups, "last")
+        rows = self.rows[last]
+        return replace(
+            self, values=rules.merge(self.values, groups, rule), covariates=covariates, times=self.times[last],
+            indptr=np.searchsorted(last, self.indptr), rows=rows,
+            merged=np.stack([rows, sizes], axis=1)[sizes > 1],
+        )  # fmt: skip
+
+    def _split(self) -> "Panel":
+        """Each channel as a series of its own, the channels of a series one after the other."""
+        channels = self.values.shape[1]
+        lengths = np.repeat(self.lengths, channels)
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        take = np.arange(indptr[-1]) + np.repeat(np.repeat(self.indptr[:-1], channels) - indptr[:-1], lengths)
+        channel = np.repeat(np.tile(np.arange(channels), len(self.ids)), lengths)
+        return replace(
+            self, values=self.values[take, channel][:, None], covariates=self.covariates[take], times=self.times[take],
+            indptr=indptr, ids=self.labels.reshape(-1), rows=self.rows[take],
+            static=np.repeat(self.static, channels, axis=0),
+        )  # fmt: skip
 
     def _on_grid(self, steps: NDArray[np.int64]) -> "Panel":
         """Insert the rows that the grid has and the frame has not."""
@@ -164,15 +220,61 @@ class Panel:
         return int((self.rows < 0).sum())
 
     def describe(self) -> str:
-        """One line on what was read, gaps and missing values said aloud."""
-        empty = int(np.isnan(self.values[self.rows >= 0]).sum())
-        notes = f", {self.n_gap_rows:,} missing stamps" * (self.n_gap_rows > 0) + f", {empty:,} empty values" * (
-            empty > 0
+        """One line on what was read: step, zone, gaps, missing values, and what was done about them."""
+        empty, n_merged = int(np.isnan(self.values[self.rows >= 0]).sum()), len(self.merged)
+        kept, series = self.rows >= 0, np.repeat(np.arange(len(self.ids)), self.lengths)
+        late = (np.diff(self.rows[kept]) < 0) & (np.diff(series[kept]) == 0)
+        channels = f" x {self.values.shape[1]} channels" if self.values.shape[1] > 1 else ""
+        found = [f"{self.n_gap_rows:,} missing stamps"] * (self.n_gap_rows > 0)
+        found += [f"{empty:,} empty values"] * (empty > 0)
+        how = {"ffill": "read as the last value", "interpolate": "interpolated where both ends are known"}
+        notes = [
+            f"time zone {self.zone}" * (self.zone is not None),
+            ", ".join(found) + f" ({how.get(self.schema.gaps, 'masked')})" * (len(found) > 0),
+            f"{n_merged:,} rows made of several ({self.schema.resample or self.schema.duplicates})" * (n_merged > 0),
+            "put in time order" * bool(late.any()),
+        ]
+        parts = [f"{len(self.ids):,} series{channels}", f"{len(self.times):,} rows", f"freq={self.freq!s}", *notes]
+        return ", ".join(filter(None, parts))
+
+    @property
+    def clock(self) -> Times:
+        """Stamps as on the wall clock of the zone, shape (R,)."""
+        if self.zone is None or self.freq.by_days:
+            return self.times
+        return to_times(self.stamps(self.times), wall=True)[0]
+
+    def calendar(self) -> NDArray[np.float32]:
+        """What the calendar says about every row, shape (R, F): `calendar_features`, then the holiday if asked for."""
+        features = calendar_features(self.clock, self.freq)
+        if self.schema.holidays is None:
+            return features
+        return np.concatenate([features, holiday_feature(self.clock, self.schema.holidays)], axis=1)
+
+    def filled(self) -> "Panel":
+        """Gaps filled by the schema's rule, as far as both of their ends lie in this panel.
+
+        Targets and numeric past covariates are filled, with the same values at every cutoff that knows both ends. Who
+        reads this at an earlier cutoff masks the rows after the last measured one, as `tsrnn.windows.batches.gather`.
+        """
+        rule = self.schema.gaps
+        if rule not in ("ffill", "interpolate"):
+            return self
+        irregular = self.freq.kind == "irregular"
+        at = (self.times - self.times[0]).astype(np.float64) if irregular else np.arange(len(self.times), dtype=float)
+        past = [i for i, name in enumerate(self.schema.past_covariates) if name not in self.levels]
+        covariates = self.covariates.copy()
+        covariates[:, past] = rules.fill(covariates[:, past], self.indptr, rule, at)
+        return replace(self, values=rules.fill(self.values, self.indptr, rule, at), covariates=covariates)
+
+    def known(self, series: int, end: int) -> NDArray[np.float64]:
+        """Target values of the first ``end`` rows of a series as a model may read them there, shape (end, C)."""
+        start = self.indptr[series]
+        rows, bounds = slice(start, start + end), np.asarray([0, end])
+        cut = replace(
+            self, values=self.values[rows], covariates=self.covariates[rows], times=self.times[rows], indptr=bounds
         )
-        shape = f"{len(self.ids):,} series" + (
-            f" x {self.values.shape[1]} channels" if self.values.shape[1] > 1 else ""
-        )
-        return f"{shape}, {len(self.times):,} rows, freq={self.freq!s}{notes}{' (masked)' if notes else ''}"
+        return cut.filled().values
 
     def slice(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> "Panel":
         """Rows ``starts[i]`` up to ``stops[i]`` of every series, counted from its own first row."""
@@ -201,8 +303,7 @@ class Panel:
             If there are future covariates and ``future`` lacks a series, a stamp or a value.
         """
         n = len(self.ids)
-        ahead = np.tile(np.arange(1, horizon + 1), n)
-        times = self.freq.shift(np.repeat(self.times[self.indptr[1:] - 1], horizon), ahead)
+        times = self._ahead(horizon)
         block = np.full((n * horizon, self.covariates.shape[1]), np.nan)
         levels = self.levels
         if self.schema.future_covariates:
@@ -217,6 +318,11 @@ class Panel:
             indptr=self.indptr + horizon * np.arange(n + 1),
             levels=levels,
         )
+
+    def _ahead(self, horizon: int) -> Times:
+        """The stamps of the ``horizon`` steps after each series, shape (N * H,)."""
+        ahead = np.tile(np.arange(1, horizon + 1), len(self.ids))
+        return self.freq.shift(np.repeat(self.times[self.indptr[1:] - 1], horizon), ahead)
 
     def _read_future(
         self, times: Times, horizon: int, future: pd.DataFrame | None
@@ -235,12 +341,15 @@ class Panel:
             raise validation.DataError(f"future_df has time zone {zone}, the history {self.zone}; give both the same.")
         known, levels = encoding.encode(future, names, levels=self.levels)
         known = np.concatenate([known, np.full((1, len(names)), np.nan)])  # for rows not found
-        single = self.schema.id_col not in future.columns and len(self.ids) == 1
+        wanted, owners = self.owners, np.repeat(self.owners[:1], len(future))
+        single = self.schema.id_col not in future.columns and len(set(wanted)) == 1
         if not single:
             validation.check_columns(future, [self.schema.id_col], "id_col")
-        owners = np.repeat(self.ids, len(future)) if single else future[self.schema.id_col].to_numpy(dtype=object)
+            owners = future[self.schema.id_col].to_numpy(dtype=object)
+            if self._is_split:  # names of series became text
+                owners = owners.astype(str) if len(set(wanted)) > 1 else np.repeat(wanted[:1], len(future))
         have = pd.MultiIndex.from_arrays([owners, stamps])
-        want = pd.MultiIndex.from_arrays([np.repeat(self.ids, horizon), times])
+        want = pd.MultiIndex.from_arrays([np.repeat(wanted, horizon), times])
         if have.has_duplicates:
             raise validation.DataError(f"future_df holds {have[have.duplicated()][0]} twice.")
         at = have.get_indexer(want)
@@ -254,6 +363,15 @@ class Panel:
             )
         return np.asarray(known[at]), {**self.levels, **levels}
 
+    def future_frame(self, horizon: int) -> pd.DataFrame:
+        """The frame that `extend` asks for, its covariates empty; see `tsrnn.data.make_future_frame`."""
+        owners = np.asarray([*dict.fromkeys(self.owners), None], dtype=object)[:-1]
+        first = np.append(True, self.owners[1:] != self.owners[:-1])  # of the channels of a series
+        times = self._ahead(horizon)[np.repeat(first, horizon)]
+        frame = pd.DataFrame({self.schema.id_col: np.repeat(owners, horizon), self.schema.time_col: self.stamps(times)})
+        empty = {name: None if name in self.levels else np.nan for name in self.schema.future_covariates}
+        return frame.assign(**empty).infer_objects()
+
     def stamps(self, times: Times) -> "pd.Series[Any]":
         """Stamps as a pandas Series, in the time zone that came in."""
         if self.zone is None:
@@ -265,24 +383,49 @@ class Panel:
         return pd.Series(index.tz_localize("UTC").tz_convert(self.zone))
 
     @property
+    def _is_split(self) -> bool:
+        """Whether the channels of the frame's series are series here."""
+        return self.schema.channels == "independent" and len(self.schema.targets) > 1
+
+    @property
+    def owners(self) -> NDArray[np.object_]:
+        """Names of the series of the frame that each series is of, shape (N,): its own, unless channels are split."""
+        if not self._is_split:
+            return self.ids
+        targets = self.schema.targets
+        if len(self.ids) == len(targets):
+            return np.asarray(["/".join(targets)] * len(targets), dtype=object)
+        ends = np.tile(np.asarray(targets, dtype=object), len(self.ids) // len(targets))
+        return np.asarray([i.removesuffix(f"/{c}") for i, c in zip(self.ids, ends, strict=True)], dtype=object)
+
+    @property
     def labels(self) -> NDArray[np.object_]:
         """Names of all series and channels, shape (N, C): the series' own where there is one channel."""
         channels = self.schema.targets
-        if len(channels) == 1:
+        if self.values.shape[1] == 1:
             return self.ids[:, None]
         names = [[c if len(self.ids) == 1 else f"{i}/{c}" for c in channels] for i in self.ids]
         return np.asarray(names, dtype=object)
 
     def to_frame(self) -> pd.DataFrame:
-        """Back to a long frame, rows of gaps left out."""
-        kept = self.rows >= 0
+        """Back to a long frame in the order of the rows that came in, rows of gaps left out.
+
+        Numbers come back as float64, integers and booleans too; categories as they were, but not as dtype
+        ``category``; stamps that were text or periods as stamps. Rows made of several stand where the last of them
+        stood. Of a wide frame, and of independent channels (in a column ``y``), the series stand one below the other.
+        """
+        series = np.repeat(np.arange(len(self.ids)), self.lengths)
+        kept = np.flatnonzero(self.rows >= 0)
+        shared = len(np.unique(self.rows[kept])) < len(kept)  # by several series
+        kept = kept[np.lexsort((self.rows[kept], series[kept])) if shared else np.argsort(self.rows[kept])]
+        targets = ("y",) if self._is_split else self.schema.targets
         columns: dict[str, Any] = {
-            self.schema.id_col: np.repeat(self.ids, self.lengths)[kept],
+            self.schema.id_col: self.ids[series[kept]],
             self.schema.time_col: self.stamps(self.times[kept]),
         }
-        columns |= dict(zip(self.schema.targets, self.values[kept].T, strict=True))
+        columns |= dict(zip(targets, self.values[kept].T, strict=True))
         columns |= encoding.decode(self.covariates[kept], self.schema.covariates, self.levels)
-        static = np.repeat(self.static, self.lengths, axis=0)[kept] if self.schema.static_covariates else self.static
+        static = self.static[series[kept]] if self.schema.static_covariates else np.zeros((len(kept), 0))
         columns |= encoding.decode(static, self.schema.static_covariates, self.levels)
         return pd.DataFrame(columns).infer_objects()
 

@@ -15,13 +15,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.tseries.api import guess_datetime_format
 
-from tsrnn.data.calendar import Frequency, Times
+from tsrnn.data.calendar import Frequency, Times, holiday_feature
 
-__all__ = ["DataError"]
+__all__ = ["DataError", "DataWarning"]
 
 SOURCE = "tsrnn_source"
 """Key of ``df.attrs`` under which `tsrnn.data.read_csv` notes the file that a frame came from."""
 
+
+_HOUR, _DAY = 3600 * 10**9, 86_400 * 10**9
 
 Names = NDArray[Any]
 """Names of series, shape (N,)."""
@@ -29,6 +31,21 @@ Names = NDArray[Any]
 
 class DataError(ValueError):
     """Input that cannot be used as it is; the message names the place and the way out."""
+
+
+class DataWarning(UserWarning):
+    """Input that was used otherwise than it stands; the message names the place and what was done.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from tsrnn import Panel
+    >>> back = pd.DataFrame({"ds": [1, 3, 2], "y": [1.0, 3.0, 2.0]})
+    >>> with warnings.catch_warnings(record=True, action="always") as said:
+    ...     panel = Panel.from_frame(back)
+    >>> print(said[0].message)
+    series 'y' goes back in time, from 3 to 2 at row 2; 1 such in all. Its rows are read in time order.
+    """
 
 
 def row(frame: "pd.DataFrame | pd.Series[Any]", position: np.integer[Any] | int) -> str:
@@ -130,37 +147,108 @@ def numbers(column: "pd.Series[Any]", frame: pd.DataFrame, ids: "pd.Series[Any] 
     return array
 
 
-def check_order(
-    frame: pd.DataFrame, ids: Names, indptr: NDArray[np.int64], times: Times, rows: NDArray[np.int64]
+def warn_order(
+    frame: pd.DataFrame, ids: "pd.Series[Any]", times: Times, codes: NDArray[np.int64], back: NDArray[np.int64], n: int
 ) -> None:
-    """Raise on the first duplicate stamp or step back in time inside a series."""
-    steps = np.diff(times)
-    inside = np.ones(len(steps), bool)
-    inside[indptr[1:-1] - 1] = False
-    zero = np.zeros(1, steps.dtype)[0]
-    for wrong, what, way_out in (
-        (
-            inside & (steps == zero),
-            "has the stamp {0} twice",
-            (
-                "Keep one row for each stamp, for instance df.drop_duplicates(['unique_id', 'ds'], keep='last'), "
-                "or take their mean."
-            ),
-        ),
-        (
-            inside & (steps < zero),
-            "goes back in time, from {1} to {0}",
-            "Sort it, for instance df.sort_values(['unique_id', 'ds']), after checking why the stamps run backwards.",
-        ),
-    ):
-        bad = np.flatnonzero(wrong)
-        if len(bad):
-            at = bad[0] + 1
-            found = what.format(_stamp(times[at]), _stamp(times[at - 1]))
-            raise DataError(
-                f"series {ids[_series_of(indptr, at)]!r} {found} at {row(frame, rows[at])}; {len(bad)} such in all. "
-                f"{way_out}"
-            )
+    """Say that rows run back in time and are read in time order; ``back`` holds them, ``n`` rows came in."""
+    if not len(back):
+        return
+    at = back[0]
+    before = np.flatnonzero(codes[:at] == codes[at])[-1]
+    warnings.warn(
+        f"series {ids.iloc[at]!r} goes back in time, from {_stamp(times[before])} to {_stamp(times[at])} at "
+        f"{row(frame, at % n)}; {len(back)} such in all. Its rows are read in time order.",
+        DataWarning,
+        stacklevel=4,
+    )
+
+
+def check_repeats(
+    frame: pd.DataFrame,
+    ids: Names,
+    indptr: NDArray[np.int64],
+    times: Times,
+    rows: NDArray[np.int64],
+    repeated: NDArray[np.int64],
+) -> None:
+    """Raise on the first of the rows that have the stamp of the row before them."""
+    at = repeated[0]
+    raise DataError(
+        f"series {ids[_series_of(indptr, at)]!r} has the stamp {_stamp(times[at])} twice, at "
+        f"{row(frame, rows[at - 1])} and {row(frame, rows[at])}; {len(repeated)} such in all. Pass duplicates='last' "
+        "or duplicates='mean' to make them one, or drop what is too much. Local times repeat an hour when the clocks "
+        "go back: give such a column its time zone."
+    )
+
+
+def check_zone(column: "pd.Series[Any]", zone: str | None) -> None:
+    """Raise if a time zone has no name by which it can be stored and found again."""
+    if zone is None:
+        return
+    try:
+        pd.DatetimeIndex([], tz="UTC").tz_convert(zone)
+    except (ValueError, KeyError, TypeError, OSError):
+        raise DataError(
+            f"the time zone of column {column.name!r}, {zone}, has no name by which it can be stored. Convert it to "
+            "one that has, for instance df['ds'].dt.tz_convert('Europe/Berlin')."
+        ) from None
+
+
+def check_resample(freq: Any, times: Times) -> None:
+    """Raise if there is no step to resample to."""
+    if freq is None or str(freq) == "irregular" or (isinstance(freq, str) and "-" in freq):
+        got = "none is given" if freq is None else f"got freq={freq!r}"
+        raise DataError(
+            f"resample needs the step to resample to, {got}. Pass for instance freq='h'; weeks begin on Monday and "
+            "quarters in January, so no other beginning can be named."
+        )
+    if (Frequency.parse(freq).kind == "integer") != (times.dtype.kind == "i"):
+        check_kind(Frequency.parse(freq), times)
+
+
+def check_holidays(place: str | None, freq: Frequency, times: Times) -> None:
+    """Raise if steps are too long for a day to be a holiday, or no stamps, or the place is not known."""
+    if place is None:
+        return
+    if times.dtype.kind == "i" or freq.kind == "month" or (freq.by_days and freq.step > _DAY):
+        raise DataError(
+            f"holidays={place!r} needs time stamps and steps of a day or less, got freq={freq!s}. Leave it out, or "
+            "count the holidays of each step yourself and pass them as a future covariate."
+        )
+    holiday_feature(times[:1], place)
+
+
+def check_gaps(
+    frame: pd.DataFrame,
+    ids: Names,
+    indptr: NDArray[np.int64],
+    times: Times,
+    rows: NDArray[np.int64],
+    steps: NDArray[np.int64],
+    freq: Frequency,
+) -> None:
+    """Raise on the first gap in a series, for ``gaps="error"``."""
+    missing = np.diff(steps) - 1
+    missing[indptr[1:-1] - 1] = 0
+    bad = np.flatnonzero(missing > 0)
+    if len(bad):
+        at = bad[0] + 1
+        raise DataError(
+            f"series {ids[_series_of(indptr, at)]!r} lacks {missing[at - 1]:,} steps of freq={freq!s} between "
+            f"{_stamp(times[at - 1])} at {row(frame, rows[at - 1])} and {_stamp(times[at])} at {row(frame, rows[at])}; "
+            f"{missing.sum():,} steps in {len(bad)} gaps in all. Add the rows, or choose gaps='mask', 'ffill' or "
+            "'interpolate'."
+        )
+
+
+def check_kind(freq: Frequency, times: Times) -> None:
+    """Raise if integers are to be counted in calendar steps, or stamps in integers."""
+    if freq.kind != "irregular" and (freq.kind == "integer") != (times.dtype.kind == "i"):
+        raise DataError(
+            f"freq={freq!s} does not go with {'integers' if times.dtype.kind == 'i' else 'time stamps'} such as "
+            f"{_stamp(times[0])}. Leave freq out to have it inferred, or convert the column, for instance with "
+            "pd.to_datetime(...)."
+        )
 
 
 def check_grid(
@@ -170,16 +258,12 @@ def check_grid(
     times: Times,
     rows: NDArray[np.int64],
     freq: Frequency,
+    zone: str | None = None,
 ) -> NDArray[np.int64]:
     """Steps of every row from the first one of its series; raise if the stamps do not keep to ``freq``."""
     if freq.kind == "irregular":
         return np.arange(len(times)) - np.repeat(indptr[:-1], np.diff(indptr))
-    if (freq.kind == "integer") != (times.dtype.kind == "i"):
-        raise DataError(
-            f"freq={freq!s} does not go with {'integers' if times.dtype.kind == 'i' else 'time stamps'} such as "
-            f"{_stamp(times[0])}. Leave freq out to have it inferred, or convert the column, for instance with "
-            "pd.to_datetime(...)."
-        )
+    check_kind(freq, times)
     firsts = np.repeat(times[indptr[:-1]], np.diff(indptr))
     steps, on_grid = freq.count(firsts, times)
     if freq.kind in ("month", "business"):
@@ -187,11 +271,17 @@ def check_grid(
     bad = np.flatnonzero(~on_grid)
     if len(bad):
         at = bad[0]
+        own = bad[bad < indptr[_series_of(indptr, at) + 1]]
+        shown = ", ".join(f"{_stamp(times[i])} at {row(frame, rows[i])}" for i in own[:3])
+        on_clock = freq.kind == "fixed" and zone is not None and freq.step > _HOUR
         raise DataError(
-            f"series {ids[_series_of(indptr, at)]!r}: the stamp {_stamp(times[at])} at {row(frame, rows[at])} does not "
-            f"lie on a step of freq={freq!s} counted from {_stamp(firsts[at])}; {len(bad)} of {len(times)} stamps do "
-            "not. Mixed or irregular sampling: give the frequency meant with freq=..., or resample, for instance "
-            "df.groupby('unique_id').resample('1h', on='ds').mean()."
+            f"series {ids[_series_of(indptr, at)]!r}: {shown}{' ...' * (len(own) > 3)} "
+            f"{'lies' if len(own) == 1 else 'lie'} on no step of freq={freq!s} counted from {_stamp(firsts[at])}; "
+            f"{len(bad)} of {len(times)} stamps do not. Mixed or irregular sampling: give the frequency meant with "
+            "freq=..., make one row a step with resample='mean' and freq=..., or use the rows as they are with "
+            "freq='irregular'."
+            + on_clock
+            * " Steps that keep to the clock on the wall when it is changed: drop the zone, with .dt.tz_localize(None)."
         )
     gaps = np.diff(steps)
     gaps[indptr[1:-1] - 1] = 0

@@ -168,6 +168,31 @@ class AbstractForecaster(BaseEstimator, ABC):
         values = self.forecast_panel(longer, series, panel.lengths, (*probabilities, *asked))
         return forecast_frame(longer, series, panel.lengths, values, [self.name, *columns])
 
+    def make_future_frame(self) -> pd.DataFrame:
+        """The frame that `predict` asks for as ``future_df``, its covariates empty.
+
+        Returns
+        -------
+        DataFrame
+            The stamps of the ``horizon`` steps after the training data, and the future covariates; see
+            `tsrnn.data.make_future_frame`.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+
+        Examples
+        --------
+        >>> from tsrnn import Naive
+        >>> df = pd.DataFrame({"ds": pd.date_range("2024-01-30", periods=3), "y": 1.0, "price": 5.0})
+        >>> Naive(horizon=1).fit(df, future_covariates=["price"]).make_future_frame()
+          unique_id         ds  price
+        0         y 2024-02-02    NaN
+        """
+        check_is_fitted(self, "history_")
+        return self.history_.future_frame(self.horizon)
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters by name; with ``deep``, those of the parts too, as ``network__hidden_size``."""
         params: dict[str, Any] = super().get_params(deep=False)

@@ -50,7 +50,7 @@ class AbstractBaseline(AbstractForecaster):
         out = np.empty((len(series), self.horizon, channels, 1 + len(quantiles)))
         z = norm.ppf(np.asarray(quantiles, dtype=np.float64))
         for b, (i, end) in enumerate(zip(series, ends, strict=True)):
-            history = panel.values[panel.indptr[i] : panel.indptr[i] + end]
+            history = panel.known(i, end)
             for c in range(channels):
                 mean, deviation = self._formula(history[:, c], panel.freq)
                 out[b, :, c, 0] = mean

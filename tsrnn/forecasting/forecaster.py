@@ -231,12 +231,16 @@ class Forecaster(AbstractForecaster):
 
     def _device_panel(self, panel: Panel, scaling: Scaling | None) -> DevicePanel:
         """The panel's rows in network units, padded so that panels of similar size share a program."""
+        raw, panel = panel, panel.filled()
         n_rows, n_series = _bucket(len(panel.times)), _bucket(len(panel.ids))
         values = np.full((n_rows, panel.values.shape[1]), np.nan, np.float32)
         values[: len(panel.times)] = panel.values if scaling is None else scaling.transform(panel)
         first = np.pad(panel.indptr[:-1].astype(np.int32), (0, n_series - len(panel.ids)))
         inputs = self.inputs_.read(panel, n_rows, n_series)._asdict()
         arrays = {"values": values, "first": first} | inputs
+        if panel is not raw:
+            there = np.concatenate([~np.isnan(raw.values), self.inputs_.measured(raw)], axis=1)
+            arrays["measured"] = np.pad(there, ((0, n_rows - len(there)), (0, 0)))
         return DevicePanel(**{name: jnp.asarray(array) for name, array in arrays.items()})
 
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

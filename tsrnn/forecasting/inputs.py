@@ -1,14 +1,13 @@
 """What a network reads of a panel besides its targets: fitted on the rows to learn from, then read from any panel."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tsrnn.data import Panel
-from tsrnn.data.calendar import calendar_features
 from tsrnn.data.validation import check_categories
 
 __all__ = ["InputArrays", "Inputs"]
@@ -124,7 +123,7 @@ class Inputs:
             known, at, to = panel.covariates[part], self.location, self.scale
             past, past_codes = self._split(panel, schema.past_covariates, known[:, :n], at[:n], to[:n])
             future, future_codes = self._split(panel, schema.future_covariates, known[:, n:], at[n:], to[n:])
-            calendar = calendar_features(panel.times[part], panel.freq)
+            calendar = replace(panel, times=panel.times[part]).calendar()
             past, future = np.concatenate([past, elapsed[part]], axis=1), np.concatenate([future, calendar], axis=1)
             return past, future, past_codes, future_codes
 
@@ -132,6 +131,12 @@ class Inputs:
         static = self._split(panel, schema.static_covariates, constant, at, to)
         filling = (rows(slice(a, a + _BLOCK)) for a in range(0, len(panel.times), _BLOCK))
         return InputArrays(*_filled(n_rows or len(panel.times), filling), *_filled(n_series or len(constant), [static]))
+
+    def measured(self, panel: Panel) -> NDArray[np.bool_]:
+        """Where the columns of ``past`` hold what the panel holds, shape (R, P)."""
+        numeric = [i for i, name in enumerate(panel.schema.past_covariates) if name not in self.vocabularies]
+        there = ~np.isnan(panel.covariates[:, numeric])
+        return np.concatenate([there, there, ~np.isnan(self._elapsed(panel))], axis=1)
 
     def sizes(self, names: Sequence[str]) -> tuple[int, ...]:
         """Codes of each categorical covariate among ``names``, 0 included."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from tsrnn.types import Batch
 from tsrnn.windows.index import WindowIndex
@@ -32,6 +32,8 @@ class DevicePanel(NamedTuple):
         Categorical static covariates; 0 where missing or unseen.
     first : array of int, shape (N,)
         First row of each series.
+    measured : array of bool, shape (R, C + P), optional
+        Where ``values`` and ``past`` hold what was measured; given if they hold filled gaps too.
     """
 
     values: Float[Array, "R C"]
@@ -42,6 +44,7 @@ class DevicePanel(NamedTuple):
     static: Float[Array, "N S"]
     static_codes: Int[Array, "N K"]
     first: Int[Array, " N"]
+    measured: Bool[Array, "R CP"] | None = None
 
 
 def gather(
@@ -64,7 +67,7 @@ def gather(
     -------
     Batch
         History left-padded where the series begins inside it. From rows at and after the cutoff, the history holds
-        nothing.
+        nothing; a filled gap is shown if the value after it is known, so that it says nothing of what comes later.
     """
     start = panel.first[series]
     cutoff = (start + known)[:, None]
@@ -74,23 +77,29 @@ def gather(
     behind = jnp.maximum(behind, start[:, None])
     context, target = panel.values[behind], panel.values[ahead]
     observed = ~jnp.isnan(context) & valid[..., None]
+    past, target_observed = panel.past[behind], ~jnp.isnan(target)
+    if panel.measured is not None:
+        channels = context.shape[-1]
+        shown = jax.lax.cummax(panel.measured[behind].astype(jnp.int8), axis=1, reverse=True).astype(bool)
+        observed &= shown[..., :channels]
+        past = jnp.where(shown[..., channels:], past, 0)
+        target_observed &= panel.measured[ahead][..., :channels]
 
     def history(past: Array, future: Array) -> Array:
-        both = jnp.concatenate([past[behind], future[behind]], axis=-1)
-        return jnp.where(valid[..., None], both, 0)
+        return jnp.where(valid[..., None], jnp.concatenate([past, future[behind]], axis=-1), 0)
 
     return Batch(
         context=jnp.where(observed, context, 0),
         context_observed=observed,
         valid=valid,
-        past=history(panel.past, panel.future),
+        past=history(past, panel.future),
         future=panel.future[ahead],
-        past_codes=history(panel.past_codes, panel.future_codes),
+        past_codes=history(panel.past_codes[behind], panel.future_codes),
         future_codes=panel.future_codes[ahead],
         static=panel.static[series],
         static_codes=panel.static_codes[series],
         target=jnp.nan_to_num(target),
-        target_observed=~jnp.isnan(target),
+        target_observed=target_observed,
     )
 
 
