@@ -156,7 +156,7 @@ def test_scaling_is_fitted_before_the_validation_tail(ragged):
     model = small(training=tsrnn.Training(max_steps=1, validation=0.3)).fit(ragged)
     first = ragged[ragged["unique_id"] == ragged["unique_id"].iloc[0]].set_index("ds")["y"].asfreq("D").to_numpy()
     learned = first[: len(first) - max(4, int(0.3 * len(first)))]
-    np.testing.assert_allclose(model.scaling_.location[0], np.nanmean(learned))
+    np.testing.assert_allclose(model.transforms_.state["location"][0], np.nanmean(learned))
 
 
 def test_a_ragged_panel_and_its_refits_trace_once(monkeypatch):

@@ -25,7 +25,7 @@ from tsrnn.training.loop import train
 from tsrnn.training.optimizer import Adam
 from tsrnn.training.progress import progress_bar
 from tsrnn.training.state import History, Training
-from tsrnn.transforms.scale import AbstractScaler, Scaling, StandardScaler
+from tsrnn.transforms import AbstractTransform, Chain, Fitted, StandardScaler
 from tsrnn.types import Batch
 from tsrnn.windows.batches import DevicePanel, WindowSampler, gather
 from tsrnn.windows.index import WindowIndex, tail_windows, training_windows, validation_rows
@@ -58,10 +58,11 @@ class Forecaster(AbstractForecaster):
         the data's frequency if the network reads that far back, otherwise 1: the last value.
     output : AbstractOutput, default Quantiles()
         What is forecast and by which loss it is learned.
-    transforms : AbstractScaler or None, default StandardScaler()
-        Scaling of each series, fitted on its training rows.
-    normalization : {"last", "standard", "mean", "none"}, default "last"
-        Normalization of each window by its own history, inside the graph; see `tsrnn.nn.scaling.window_stats`.
+    transforms : AbstractTransform, list of them, or None, default StandardScaler()
+        What is done to each series before the network reads it, fitted on its training rows and undone in the forecast;
+        a list is applied in order. See `tsrnn.transforms`.
+    normalization : {"last", "standard", "robust", "revin", "running", "mean", "none"}, default "last"
+        Normalization of each window by its own history, inside the graph; see `tsrnn.nn.scaling`.
     optimizer : Adam, default Adam()
         Learning rate, schedule, clipping.
     training : Training, default Training()
@@ -77,8 +78,8 @@ class Forecaster(AbstractForecaster):
         Steps of history read, and of the season.
     params_ : pytree of arrays
         Trained weights.
-    scaling_ : Scaling or None
-        Fitted scaling of each series.
+    transforms_ : Fitted or None
+        What the transforms learned.
     training_ : History
         Losses, best step, seconds, why training ended.
 
@@ -100,7 +101,7 @@ class Forecaster(AbstractForecaster):
         context_length: int | None = None,
         season_length: int | None = None,
         output: AbstractOutput = Quantiles(),  # noqa: B008  a frozen value
-        transforms: AbstractScaler | None = StandardScaler(),  # noqa: B008  a frozen value
+        transforms: AbstractTransform | Sequence[AbstractTransform] | None = StandardScaler(),  # noqa: B008  a frozen value
         normalization: WindowNorm = "last",
         optimizer: Adam = Adam(),  # noqa: B008  a frozen value
         training: Training = Training(),  # noqa: B008  a frozen value
@@ -134,7 +135,15 @@ class Forecaster(AbstractForecaster):
         return self.horizon + 2, f"a horizon of {self.horizon} to learn and two rows of history"
 
     def _rows_kept(self, panel: Panel) -> int:
-        return self.context_length_
+        spec = self._transform
+        return self.context_length_ + (0 if spec is None else spec.lookback(panel.freq))
+
+    @property
+    def _transform(self) -> AbstractTransform | None:
+        """The transforms as one."""
+        if self.transforms is None or isinstance(self.transforms, AbstractTransform):
+            return self.transforms
+        return Chain(self.transforms)
 
     @property
     def _model(self) -> Model:
@@ -148,9 +157,10 @@ class Forecaster(AbstractForecaster):
         check_observed(
             learned.labels.ravel(), np.add.reduceat(~np.isnan(learned.values), learned.indptr[:-1]).ravel() > 0
         )
-        self.scaling_ = None if self.transforms is None else self.transforms.fit(learned)
-        self._covariate_stats = _covariate_stats(learned)
-        rows = self._device_panel(panel, self.scaling_)
+        spec = self._transform
+        self.transforms_ = None if spec is None else spec.fit(learned)
+        self._covariate_stats = self._fit_covariates(learned)
+        rows = self._device_panel(panel, self.transforms_)
         windows = training_windows(panel, learned.lengths, self.context_length_, self.horizon)
         shape = {"context_length": self.context_length_, "horizon": self.horizon}
         batch_size = self.training.batch_size
@@ -166,7 +176,7 @@ class Forecaster(AbstractForecaster):
             )  # fmt: skip
         self.params_ = jax.device_get(params)
         if self.training_.stop_reason == "interrupted":
-            self.history_ = panel.tail(self.context_length_)  # fitted, as far as training got
+            self.history_ = panel.tail(self._rows_kept(panel))  # fitted, as far as training got
             raise KeyboardInterrupt
 
     def forecast_panel(
@@ -174,10 +184,11 @@ class Forecaster(AbstractForecaster):
     ) -> NDArray[np.float64]:
         """Forecast from any number of cutoffs; see `AbstractForecaster.forecast_panel`."""
         take = _quantile_weights(self.output, quantiles)
+        panel = _known(panel, series, ends)
         first = panel.lengths.copy()
         np.minimum.at(first, series, ends)
-        scaling = self._scaling_on(panel, first)
-        rows = self._device_panel(panel, scaling)
+        fitted = None if self.transforms_ is None else self.transforms_.on(panel, first)
+        rows = self._device_panel(panel, fitted)
         known, starts = ends.astype(np.int32), panel.indptr[series].astype(np.int32)
         parts = []
         for at in range(0, len(known), _CHUNK):
@@ -194,7 +205,7 @@ class Forecaster(AbstractForecaster):
                 )
             )
         values = np.concatenate([np.asarray(part) for part in parts])[: len(known)].astype(np.float64) @ take
-        return values if scaling is None else scaling.inverse(values, series)
+        return values if fitted is None else fitted.inverse_forecast(values, panel, series, ends)
 
     def _choose_context(self, panel: Panel) -> int:
         if self.context_length is not None:
@@ -214,15 +225,17 @@ class Forecaster(AbstractForecaster):
             )
         return self.season_length
 
-    def _scaling_on(self, panel: Panel, known: NDArray[np.int64]) -> Scaling | None:
-        """The fitted scaling, in the panel's order."""
-        if self.transforms is None or self.scaling_ is None:
-            return None
-        return self.transforms.extend(self.scaling_, panel, known)
+    def _fit_covariates(self, learned: Panel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Location and scale of each covariate; 0 and 1 where a transform of the user's sees to it."""
+        location, scale = _covariate_stats(learned)
+        spec = self._transform
+        own = [] if spec is None else spec.covariates(learned)
+        location[own], scale[own] = 0.0, 1.0
+        return location, scale
 
-    def _device_panel(self, panel: Panel, scaling: Scaling | None) -> DevicePanel:
+    def _device_panel(self, panel: Panel, fitted: Fitted | None) -> DevicePanel:
         """The panel's rows in network units, padded so that panels of similar size share a program."""
-        values = panel.values if scaling is None else scaling.transform(panel)
+        panel = panel if fitted is None else fitted.transform(panel)
         location, scale = self._covariate_stats
         covariates = (panel.covariates - location) / scale
         observed = ~np.isnan(covariates)
@@ -232,14 +245,14 @@ class Forecaster(AbstractForecaster):
         future = np.concatenate(
             [known[:, n_past:], observed[:, n_past:], calendar_features(panel.times, panel.freq)], axis=1
         )
-        return DevicePanel(_rows(values, np.nan), _rows(past, 0), _rows(future, 0))
+        return DevicePanel(_rows(panel.values, np.nan), _rows(past, 0), _rows(future, 0))
 
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         flat = traverse_util.flatten_dict(serialization.to_state_dict(self.params_), sep="/")  # type: ignore[no-untyped-call]
         arrays = {f"params/{name}": np.asarray(array) for name, array in flat.items()}
         arrays |= {"covariates/location": self._covariate_stats[0], "covariates/scale": self._covariate_stats[1]}
-        if self.scaling_ is not None:
-            arrays |= {"scaling/location": self.scaling_.location, "scaling/scale": self.scaling_.scale}
+        if self.transforms_ is not None:
+            arrays |= {f"transforms/{name}": array for name, array in self.transforms_.state.items()}
         run = dataclasses.asdict(self.training_)
         arrays |= {f"training/{name}": run.pop(name) for name in _LOSSES}
         values = {"context_length": self.context_length_, "season_length": self.season_length_, "training": run}
@@ -249,13 +262,15 @@ class Forecaster(AbstractForecaster):
         values, arrays = saved.values, saved.arrays
         self.context_length_, self.season_length_ = values["context_length"], values["season_length"]
         self._covariate_stats = arrays["covariates/location"], arrays["covariates/scale"]
-        self.scaling_ = None
-        if "scaling/location" in arrays:
-            self.scaling_ = Scaling(arrays["scaling/location"], arrays["scaling/scale"], saved.history.ids)
+        spec, history = self._transform, saved.history
+        learned = _under(arrays, "transforms/")
+        self.transforms_ = None
+        if spec is not None:
+            self.transforms_ = Fitted(spec, learned, history.ids, history.schema, history.freq)
         losses: dict[str, Any] = {name: arrays[f"training/{name}"] for name in _LOSSES}
         self.training_ = History(**losses, **values["training"])
-        flat = {name.removeprefix("params/"): array for name, array in arrays.items() if name.startswith("params/")}
-        rows = self._device_panel(saved.history, self.scaling_)
+        flat = _under(arrays, "params/")
+        rows = self._device_panel(history, self.transforms_)
         one = gather(
             rows,
             jnp.zeros(1, jnp.int32),
@@ -310,6 +325,19 @@ def _quantile_weights(output: AbstractOutput, quantiles: Sequence[float]) -> NDA
         )
     grid = np.eye(len(levels))
     return np.stack([np.interp([0.5, *quantiles], levels, row) for row in grid])
+
+
+def _under(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _known(panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64]) -> Panel:
+    """The panel with the values that no cutoff knows left out."""
+    last = np.zeros_like(panel.lengths)
+    np.maximum.at(last, series, ends)
+    ahead = np.arange(len(panel.times)) >= np.repeat(panel.indptr[:-1] + last, panel.lengths)
+    return dataclasses.replace(panel, values=np.where(ahead[:, None], np.nan, panel.values))
 
 
 def _covariate_stats(panel: Panel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

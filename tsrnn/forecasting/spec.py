@@ -17,7 +17,17 @@ from tsrnn.nn.networks import GRU, LSTM, RNN
 from tsrnn.nn.outputs import Point, Quantiles
 from tsrnn.training.optimizer import Adam
 from tsrnn.training.state import Training
-from tsrnn.transforms.scale import RobustScaler, StandardScaler
+from tsrnn.transforms import (
+    BoxCox,
+    Chain,
+    Difference,
+    Log1p,
+    MeanAbsScaler,
+    MinMaxScaler,
+    RobustScaler,
+    StandardScaler,
+    YeoJohnson,
+)
 
 __all__ = ["SpecError", "from_spec", "load", "to_spec"]
 
@@ -31,11 +41,13 @@ PARTS: dict[str, dict[str, type]] = {
     for slot, classes in {
         "network": (LSTM, GRU, RNN),
         "output": (Quantiles, Point),
-        "transforms": (StandardScaler, RobustScaler),
+        "transforms": (
+            StandardScaler, RobustScaler, MinMaxScaler, MeanAbsScaler, Log1p, BoxCox, YeoJohnson, Difference, Chain,
+        ),
         "optimizer": (Adam,),
         "training": (Training,),
     }.items()
-}
+}  # fmt: skip
 """The parts of a `Forecaster`, by parameter; the first is meant where no type is given."""
 
 
@@ -133,6 +145,8 @@ def load(path: str | Path) -> AbstractForecaster:
 def _part(slot: str, spec: Any, where: tuple[str, ...]) -> Any:
     if spec is None and slot == "transforms":
         return None
+    if isinstance(spec, list) and slot == "transforms":
+        return [_part(slot, step, (*where, str(i))) for i, step in enumerate(spec)]
     choices = PARTS[slot]
     kind, given = _split(spec, where)
     cls = choices[next(iter(choices)) if kind is None else _known(kind, choices, (*where, "type"), slot)]
@@ -140,7 +154,10 @@ def _part(slot: str, spec: Any, where: tuple[str, ...]) -> Any:
     values = {}
     for key, value in given.items():
         _known(key, names, (*where, key), f"parameter of {cls.__name__}")
-        values[key] = _checked(hints[key], value, (*where, key))
+        if cls is Chain:
+            values[key] = _part(slot, value if isinstance(value, list) else [value], (*where, key))
+        else:
+            values[key] = _checked(hints[key], value, (*where, key))
     try:
         return cls(**values)
     except ValueError as error:
