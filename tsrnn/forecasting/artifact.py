@@ -79,7 +79,7 @@ def encode(value: Any) -> Any:
     if hasattr(value, "get_params"):
         raise TypeError(
             f"{value!r} cannot be saved: it is an object of scikit-learn, and a saved model holds plain values and "
-            "arrays, never pickled objects. Transform the covariates before they are passed, or leave them to be standardized."
+            "arrays, never pickled objects. Transform the covariates before you pass them, or have them standardized."
         )
     raise TypeError(f"{value!r} of type {type(value).__name__} cannot be written to JSON.")
 
