@@ -26,6 +26,7 @@ from tsrnn.training.optimizer import Adam
 from tsrnn.training.progress import progress_bar
 from tsrnn.training.state import History, Training
 from tsrnn.transforms import AbstractTransform, Chain, Fitted, StandardScaler
+from tsrnn.transforms.base import known_rows
 from tsrnn.types import Batch
 from tsrnn.windows.batches import DevicePanel, WindowSampler, gather
 from tsrnn.windows.index import WindowIndex, tail_windows, training_windows, validation_rows
@@ -184,7 +185,7 @@ class Forecaster(AbstractForecaster):
     ) -> NDArray[np.float64]:
         """Forecast from any number of cutoffs; see `AbstractForecaster.forecast_panel`."""
         take = _quantile_weights(self.output, quantiles)
-        panel = _known(panel, series, ends)
+        panel = known_rows(panel, series, ends)
         first = panel.lengths.copy()
         np.minimum.at(first, series, ends)
         fitted = None if self.transforms_ is None else self.transforms_.on(panel, first)
@@ -330,14 +331,6 @@ def _quantile_weights(output: AbstractOutput, quantiles: Sequence[float]) -> NDA
 def _under(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
     """The arrays whose names begin with a prefix, without it."""
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-
-
-def _known(panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64]) -> Panel:
-    """The panel with the values that no cutoff knows left out."""
-    last = np.zeros_like(panel.lengths)
-    np.maximum.at(last, series, ends)
-    ahead = np.arange(len(panel.times)) >= np.repeat(panel.indptr[:-1] + last, panel.lengths)
-    return dataclasses.replace(panel, values=np.where(ahead[:, None], np.nan, panel.values))
 
 
 def _covariate_stats(panel: Panel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -12,7 +12,7 @@ from tsrnn.data import Panel, Roles, Schema
 from tsrnn.data.calendar import Frequency
 from tsrnn.data.validation import check_fitted
 
-__all__ = ["AbstractPointwise", "AbstractTransform", "Fitted", "State"]
+__all__ = ["AbstractPointwise", "AbstractTransform", "Fitted", "State", "known_rows"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -226,6 +226,14 @@ class Fitted:
     def _places(self, panel: Panel) -> Ints:
         place = {name: i for i, name in enumerate(self.ids)}
         return np.asarray([place.get(name, -1) for name in panel.ids], np.int64)
+
+
+def known_rows(panel: Panel, series: Ints, ends: Ints) -> Panel:
+    """The panel without the values of rows that no cutoff knows: row ``ends[b]`` of series ``series[b]`` and later."""
+    last = np.zeros_like(panel.lengths)
+    np.maximum.at(last, series, ends)
+    ahead = np.arange(len(panel.times)) >= np.repeat(panel.indptr[:-1] + last, panel.lengths)
+    return replace(panel, values=np.where(ahead[:, None], np.nan, panel.values))
 
 
 def _by_row(state: State, panel: Panel) -> State:

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from tsrnn.data import Panel
 from tsrnn.data.calendar import Frequency
 from tsrnn.data.validation import check_complete, check_numeric
-from tsrnn.transforms.base import AbstractTransform, State
+from tsrnn.transforms.base import AbstractTransform, State, known_rows
 
 __all__ = ["Chain", "Covariates"]
 
@@ -86,7 +86,7 @@ class Chain(AbstractTransform):
 
     def ahead(self, state: State, values: Floats, panel: Panel, series: Ints, ends: Ints) -> Floats:
         """The steps from the last on, each with the panel as it reads it."""
-        panels = [panel]
+        panels = [known_rows(panel, series, ends)]
         parts = self._parts(state)
         for step, part in zip(self.steps[:-1], parts, strict=False):
             panels.append(step.forward(part, panels[-1]))
