@@ -406,9 +406,9 @@ class TestRefusals:
             bad()
 
     def test_a_run_file_names_the_step_at_fault(self):
-        with pytest.raises(SpecError, match=r"'BoxCocks' is not a known transforms\. Did you mean 'BoxCox'") as caught:
+        with pytest.raises(SpecError, match=r"'BoxCocks' is not a known transform\. Did you mean 'BoxCox'") as caught:
             from_spec({"network": "GRU", "transforms": ["Log1p", "BoxCocks"]}, horizon=2)
-        assert caught.value.where == ("transforms", "1", "type")
+        assert caught.value.where == ("transforms", 1, "type")
 
 
 ROLES = {"past_covariates": ["heat", "kind"], "future_covariates": "rain"}

@@ -56,11 +56,11 @@ class SpecError(ValueError):
 
     Attributes
     ----------
-    where : tuple of str
-        Path of the key.
+    where : tuple of str and int
+        Path of the key; a number is a place in a list.
     """
 
-    def __init__(self, where: Iterable[str], message: str) -> None:
+    def __init__(self, where: Iterable[str | int], message: str) -> None:
         self.where = tuple(where)
         super().__init__(message)
 
@@ -78,7 +78,7 @@ def to_spec(model: AbstractForecaster) -> dict[str, Any]:
     }
 
 
-def from_spec(spec: Any, *, where: tuple[str, ...] = (), **defaults: Any) -> AbstractForecaster:
+def from_spec(spec: Any, *, where: tuple[str | int, ...] = (), **defaults: Any) -> AbstractForecaster:
     """Build a model from a mapping.
 
     Parameters
@@ -142,14 +142,14 @@ def load(path: str | Path) -> AbstractForecaster:
     return from_spec(saved.spec).restore(saved)
 
 
-def _part(slot: str, spec: Any, where: tuple[str, ...]) -> Any:
+def _part(slot: str, spec: Any, where: tuple[str | int, ...]) -> Any:
     if spec is None and slot == "transforms":
         return None
     if isinstance(spec, list) and slot == "transforms":
-        return [_part(slot, step, (*where, str(i))) for i, step in enumerate(spec)]
+        return [_part(slot, step, (*where, i)) for i, step in enumerate(spec)]
     choices = PARTS[slot]
     kind, given = _split(spec, where)
-    cls = choices[next(iter(choices)) if kind is None else _known(kind, choices, (*where, "type"), slot)]
+    cls = choices[next(iter(choices)) if kind is None else _known(kind, choices, (*where, "type"), slot.removesuffix("s"))]
     names, hints = artifact.part_fields(cls), get_type_hints(cls)
     values = {}
     for key, value in given.items():
@@ -164,7 +164,7 @@ def _part(slot: str, spec: Any, where: tuple[str, ...]) -> Any:
         raise SpecError(where, str(error)) from None
 
 
-def _split(spec: Any, where: tuple[str, ...]) -> tuple[str | None, dict[str, Any]]:
+def _split(spec: Any, where: tuple[str | int, ...]) -> tuple[str | None, dict[str, Any]]:
     """The type and the other keys."""
     if isinstance(spec, str):
         return spec, {}
@@ -177,7 +177,7 @@ def _split(spec: Any, where: tuple[str, ...]) -> tuple[str | None, dict[str, Any
     return kind, rest
 
 
-def _known(name: str, choices: Iterable[str], where: tuple[str, ...], what: str) -> str:
+def _known(name: str, choices: Iterable[str], where: tuple[str | int, ...], what: str) -> str:
     choices = list(choices)
     if name in choices:
         return name
@@ -186,7 +186,7 @@ def _known(name: str, choices: Iterable[str], where: tuple[str, ...], what: str)
     raise SpecError(where, f"{name!r} is not a known {what}.{hint} Known: {', '.join(choices)}.")
 
 
-def _checked(hint: Any, value: Any, where: tuple[str, ...]) -> Any:
+def _checked(hint: Any, value: Any, where: tuple[str | int, ...]) -> Any:
     try:
         return TypeAdapter(hint).validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
