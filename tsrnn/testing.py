@@ -28,8 +28,8 @@ def assert_no_leakage(
 ) -> None:
     """Require that forecasts do not change by a bit when everything after the cutoff is poisoned.
 
-    As in a backtest, clones of the model are fitted on the rows up to a cutoff and forecast from there on a panel that
-    holds the rows after it too. Targets and past covariates after the cutoff, and future covariates after the horizon,
+    As in a backtest without refits, clones of the model are fitted on the rows up to a cutoff, and forecast in one call
+    from there and from a horizon before the end, on a panel that holds all rows. Targets and past covariates after the cutoff, and future covariates after the horizon,
     are replaced by 1e9, by NaN, and by categories never seen, which move the codes of all others. What is known ahead
     stays: stamps, and future covariates over the horizon. The model must give equal bits when fitted twice.
 
@@ -40,7 +40,7 @@ def assert_no_leakage(
     df : DataFrame, Series or Panel
         As in `AbstractForecaster.fit`.
     n_after : int, optional
-        Rows of each series after the cutoff, at least the horizon; by default the horizon.
+        Rows of each series after the cutoff, at least the horizon; by default two horizons.
     freq : str or int, optional
         One step of the time axis; inferred when not given.
     **roles
@@ -56,10 +56,10 @@ def assert_no_leakage(
     Examples
     --------
     >>> from tsrnn import Drift
-    >>> y = pd.Series([3.0, 5.0, 4.0, 6.0, 8.0], index=pd.date_range("2024-01-01", periods=5))
+    >>> y = pd.Series([3.0, 5.0, 4.0, 6.0, 8.0, 7.0], index=pd.date_range("2024-01-01", periods=6))
     >>> assert_no_leakage(Drift(horizon=2), y)
     """
-    n_after = model.horizon if n_after is None else n_after
+    n_after = 2 * model.horizon if n_after is None else n_after
     if n_after < model.horizon:
         raise ValueError(f"n_after={n_after!r} must be at least the horizon, {model.horizon}.")
     panel = Panel.from_frame(df, Schema(**roles), freq)
@@ -81,10 +81,12 @@ def assert_no_leakage(
 
 
 def _forecast(model: AbstractForecaster, panel: Panel, ends: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Fit on what is known, and forecast on a panel that holds more: point forecast and intervals."""
+    """Fit on what is known, forecast on a panel that holds more, from a later cutoff too: point forecast and intervals."""
     quantiles = interval_columns(model.name, model.default_level)[1]
     fitted: AbstractForecaster = clone(model).fit_panel(panel.until(ends))
-    return fitted.forecast_panel(panel, np.arange(len(panel.ids)), ends, quantiles)
+    series, later = np.arange(len(panel.ids)), panel.lengths - model.horizon
+    values = fitted.forecast_panel(panel, np.tile(series, 2), np.concatenate([ends, later]), quantiles)
+    return values[: len(series)]
 
 
 def _poisoned(panel: Panel, ends: NDArray[np.int64], horizon: int) -> Iterator[tuple[str, Panel]]:

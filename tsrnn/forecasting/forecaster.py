@@ -26,7 +26,8 @@ from tsrnn.training.loop import train
 from tsrnn.training.optimizer import Adam
 from tsrnn.training.progress import progress_bar
 from tsrnn.training.state import History, Training
-from tsrnn.transforms.scale import AbstractScaler, Scaling, StandardScaler
+from tsrnn.transforms import AbstractTransform, Chain, Fitted, StandardScaler
+from tsrnn.transforms.base import known_rows
 from tsrnn.types import Batch
 from tsrnn.windows.batches import DevicePanel, WindowSampler, gather
 from tsrnn.windows.index import WindowIndex, sampling_odds, tail_windows, training_windows, validation_rows
@@ -62,10 +63,11 @@ class Forecaster(AbstractForecaster):
         the data's frequency if the network reads that far back, otherwise 1: the last value.
     output : AbstractOutput, default Quantiles()
         What is forecast and by which loss it is learned.
-    transforms : AbstractScaler or None, default StandardScaler()
-        Scaling of each series, fitted on its training rows.
-    normalization : {"last", "standard", "mean", "none"}, default "last"
-        Normalization of each window by its own history, inside the graph; see `tsrnn.nn.scaling.window_stats`.
+    transforms : AbstractTransform, list of them, or None, default StandardScaler()
+        What is done to each series before the network reads it, fitted on its training rows and undone in the forecast;
+        a list is applied in order. See `tsrnn.transforms`.
+    normalization : {"last", "standard", "robust", "revin", "running", "mean", "none"}, default "last"
+        Normalization of each window by its own history, inside the graph; see `tsrnn.nn.scaling`.
     optimizer : Adam, default Adam()
         Learning rate, schedule, clipping.
     training : Training, default Training()
@@ -83,8 +85,8 @@ class Forecaster(AbstractForecaster):
         Trained weights.
     inputs_ : Inputs
         Scales and vocabularies of the covariates.
-    scaling_ : Scaling or None
-        Fitted scaling of each series.
+    transforms_ : Fitted or None
+        What the transforms learned.
     training_ : History
         Losses, best step, seconds, why training ended.
 
@@ -106,7 +108,7 @@ class Forecaster(AbstractForecaster):
         context_length: int | None = None,
         season_length: int | None = None,
         output: AbstractOutput = Quantiles(),  # noqa: B008  a frozen value
-        transforms: AbstractScaler | None = StandardScaler(),  # noqa: B008  a frozen value
+        transforms: AbstractTransform | Sequence[AbstractTransform] | None = StandardScaler(),  # noqa: B008  a frozen value
         normalization: WindowNorm = "last",
         optimizer: Adam = Adam(),  # noqa: B008  a frozen value
         training: Training = Training(),  # noqa: B008  a frozen value
@@ -140,7 +142,15 @@ class Forecaster(AbstractForecaster):
         return self.horizon + 2, f"a horizon of {self.horizon} to learn and two rows of history"
 
     def _rows_kept(self, panel: Panel) -> int:
-        return self.context_length_
+        spec = self._transform
+        return self.context_length_ + (0 if spec is None else spec.lookback(panel.freq))
+
+    @property
+    def _transform(self) -> AbstractTransform | None:
+        """The transforms as one."""
+        if self.transforms is None or isinstance(self.transforms, AbstractTransform):
+            return self.transforms
+        return Chain(self.transforms)
 
     def _model(self, schema: Schema) -> Model:
         """The model; its embedding tables have bucketed sizes, so that a few categories more share a program."""
@@ -156,12 +166,13 @@ class Forecaster(AbstractForecaster):
         check_observed(
             learned.labels.ravel(), np.add.reduceat(~np.isnan(learned.values), learned.indptr[:-1]).ravel() > 0
         )
-        self.scaling_ = None if self.transforms is None else self.transforms.fit(learned)
-        self.inputs_ = Inputs.fit(learned)
+        spec = self._transform
+        self.transforms_ = None if spec is None else spec.fit(learned)
+        self.inputs_ = Inputs.fit(learned, () if spec is None else spec.covariates(learned))
         windows = training_windows(panel, learned.lengths, self.context_length_, self.horizon)
         windows = sampling_odds(windows, self.training.sampling, _mean_size(learned))
         del learned  # its memory, before the panel is laid out again for the device
-        rows = self._device_panel(panel, self.scaling_)
+        rows = self._device_panel(panel, self.transforms_)
         shape = {"context_length": self.context_length_, "horizon": self.horizon}
         batch_size = self.training.batch_size
         valid = _valid_batches(rows, tail_windows(panel, held, self.horizon), batch_size, **shape)
@@ -175,7 +186,7 @@ class Forecaster(AbstractForecaster):
             )  # fmt: skip
         self.params_ = jax.device_get(params)
         if self.training_.stop_reason == "interrupted":
-            self.history_ = panel.tail(self.context_length_)  # fitted, as far as training got
+            self.history_ = panel.tail(self._rows_kept(panel))  # fitted, as far as training got
             raise KeyboardInterrupt
 
     def forecast_panel(
@@ -183,10 +194,11 @@ class Forecaster(AbstractForecaster):
     ) -> NDArray[np.float64]:
         """Forecast from any number of cutoffs; see `AbstractForecaster.forecast_panel`."""
         take = _quantile_weights(self.output, quantiles)
+        panel = known_rows(panel, series, ends)
         first = panel.lengths.copy()
         np.minimum.at(first, series, ends)
-        scaling = self._scaling_on(panel, first)
-        rows = self._device_panel(panel, scaling)
+        fitted = None if self.transforms_ is None else self.transforms_.on(panel, first)
+        rows = self._device_panel(panel, fitted)
         known, which = ends.astype(np.int32), series.astype(np.int32)
         model, parts = self._model(panel.schema), []
         for at in range(0, len(known), _CHUNK):
@@ -203,7 +215,7 @@ class Forecaster(AbstractForecaster):
                 )
             )
         values = np.concatenate([np.asarray(part) for part in parts])[: len(known)].astype(np.float64) @ take
-        return values if scaling is None else scaling.inverse(values, series)
+        return values if fitted is None else fitted.inverse_forecast(values, panel, series, ends)
 
     def _choose_context(self, panel: Panel) -> int:
         if self.context_length is not None:
@@ -223,22 +235,18 @@ class Forecaster(AbstractForecaster):
             )
         return self.season_length
 
-    def _scaling_on(self, panel: Panel, known: NDArray[np.int64]) -> Scaling | None:
-        """The fitted scaling, in the panel's order."""
-        if self.transforms is None or self.scaling_ is None:
-            return None
-        return self.transforms.extend(self.scaling_, panel, known)
-
-    def _device_panel(self, panel: Panel, scaling: Scaling | None) -> DevicePanel:
+    def _device_panel(self, panel: Panel, fitted: Fitted | None) -> DevicePanel:
         """The panel's rows in network units, padded so that panels of similar size share a program."""
         raw, panel = panel, panel.filled()
+        filled = panel is not raw
+        panel = panel if fitted is None else fitted.transform(panel)
         n_rows, n_series = _bucket(len(panel.times)), _bucket(len(panel.ids))
         values = np.full((n_rows, panel.values.shape[1]), np.nan, np.float32)
-        values[: len(panel.times)] = panel.values if scaling is None else scaling.transform(panel)
+        values[: len(panel.times)] = panel.values
         first = np.pad(panel.indptr[:-1].astype(np.int32), (0, n_series - len(panel.ids)))
         inputs = self.inputs_.read(panel, n_rows, n_series)._asdict()
         arrays = {"values": values, "first": first} | inputs
-        if panel is not raw:
+        if filled:
             there = np.concatenate([~np.isnan(raw.values), self.inputs_.measured(raw)], axis=1)
             arrays["measured"] = np.pad(there, ((0, n_rows - len(there)), (0, 0)))
         return DevicePanel(**{name: jnp.asarray(array) for name, array in arrays.items()})
@@ -247,8 +255,8 @@ class Forecaster(AbstractForecaster):
         flat = traverse_util.flatten_dict(serialization.to_state_dict(self.params_), sep="/")  # type: ignore[no-untyped-call]
         arrays = {f"params/{name}": np.asarray(array) for name, array in flat.items()}
         arrays |= {f"covariates/{name}": getattr(self.inputs_, name) for name in _STATISTICS}
-        if self.scaling_ is not None:
-            arrays |= {"scaling/location": self.scaling_.location, "scaling/scale": self.scaling_.scale}
+        if self.transforms_ is not None:
+            arrays |= {f"transforms/{name}": array for name, array in self.transforms_.state.items()}
         run = dataclasses.asdict(self.training_)
         arrays |= {f"training/{name}": run.pop(name) for name in _LOSSES}
         values = {"context_length": self.context_length_, "season_length": self.season_length_, "training": run}
@@ -260,15 +268,17 @@ class Forecaster(AbstractForecaster):
         vocabularies = {name: tuple(labels) for name, labels in values["vocabularies"].items()}
         statistics = {name: arrays[f"covariates/{name}"] for name in _STATISTICS}
         self.inputs_ = Inputs(**statistics, vocabularies=vocabularies, step=values["step"])
-        self.scaling_ = None
-        if "scaling/location" in arrays:
-            self.scaling_ = Scaling(arrays["scaling/location"], arrays["scaling/scale"], saved.history.ids)
+        spec, history = self._transform, saved.history
+        learned = _under(arrays, "transforms/")
+        self.transforms_ = None
+        if spec is not None:
+            self.transforms_ = Fitted(spec, learned, history.ids, history.schema, history.freq)
         losses: dict[str, Any] = {name: arrays[f"training/{name}"] for name in _LOSSES}
         self.training_ = History(**losses, **values["training"])
-        flat = {name.removeprefix("params/"): array for name, array in arrays.items() if name.startswith("params/")}
-        rows = self._device_panel(saved.history, self.scaling_)
+        flat = _under(arrays, "params/")
+        rows = self._device_panel(history, self.transforms_)
         shape = {"context_length": self.context_length_, "horizon": self.horizon}
-        target = jax.eval_shape(partial(_init, self._model(saved.history.schema), **shape), jax.random.key(0), rows)
+        target = jax.eval_shape(partial(_init, self._model(history.schema), **shape), jax.random.key(0), rows)
         nested = traverse_util.unflatten_dict(flat, sep="/")  # type: ignore[no-untyped-call]
         self.params_ = serialization.from_state_dict(target, nested)
 
@@ -319,6 +329,11 @@ def _quantile_weights(output: AbstractOutput, quantiles: Sequence[float]) -> NDA
         )
     grid = np.eye(len(levels))
     return np.stack([np.interp([0.5, *quantiles], levels, row) for row in grid])
+
+
+def _under(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _mean_size(panel: Panel) -> NDArray[np.float64]:

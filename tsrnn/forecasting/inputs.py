@@ -79,8 +79,16 @@ class Inputs:
     step: float = 1.0
 
     @classmethod
-    def fit(cls, panel: Panel) -> Self:
-        """Learn from all rows of a panel; the caller cuts it to training rows."""
+    def fit(cls, panel: Panel, as_they_are: Sequence[int] = ()) -> Self:
+        """Learn from all rows of a panel; the caller cuts it to training rows.
+
+        Parameters
+        ----------
+        panel : Panel
+            The training rows.
+        as_they_are : sequence of int
+            Places of covariates that are not standardized, because a transform sees to them.
+        """
         schema = panel.schema
         columns = [*zip(schema.covariates, panel.covariates.T, strict=True)]
         columns += zip(schema.static_covariates, panel.static.T, strict=True)
@@ -94,7 +102,9 @@ class Inputs:
         if panel.freq.kind == "irregular":
             inside = np.delete(_distances(panel), panel.indptr[:-1])
             step = float(np.median(inside)) if len(inside) else 1.0
-        return cls(*_stats(panel.covariates), *_stats(panel.static), vocabularies, step)
+        location, scale = _stats(panel.covariates)
+        location[[*as_they_are]], scale[[*as_they_are]] = 0.0, 1.0
+        return cls(location, scale, *_stats(panel.static), vocabularies, step)
 
     def read(self, panel: Panel, n_rows: int | None = None, n_series: int | None = None) -> InputArrays:
         """The inputs of a panel of the same schema.
