@@ -6,7 +6,6 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pytest
-
 from sklearn.preprocessing import RobustScaler
 
 import tsrnn
