@@ -177,7 +177,7 @@ class TestFolders:
 
 class TestEncode:
     def test_parts_by_their_type(self):
-        assert artifact.encode(StandardScaler()) == {"type": "StandardScaler"}
+        assert artifact.encode(StandardScaler()) == {"type": "StandardScaler", "per": "series"}
         assert artifact.encode((1, 2.5, None, "a", np.int64(3), [np.float64(0.5)])) == [1, 2.5, None, "a", 3, [0.5]]
 
     @pytest.mark.parametrize("value", [{1}, np.zeros(2), print, StandardScaler])

@@ -1,6 +1,7 @@
 """The Forecaster: the contract, no leakage, equal bits, one trace, and that it learns."""
 
 import copy
+import dataclasses
 import pickle
 
 import jax
@@ -9,8 +10,10 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.preprocessing import PowerTransformer
 
 import tsrnn
+from tsrnn import transforms
 from tsrnn.data import DataError, Panel
 from tsrnn.data.synthetic import generate_series
 from tsrnn.forecasting import forecaster as module
@@ -156,7 +159,7 @@ def test_scaling_is_fitted_before_the_validation_tail(ragged):
     model = small(training=tsrnn.Training(max_steps=1, validation=0.3)).fit(ragged)
     first = ragged[ragged["unique_id"] == ragged["unique_id"].iloc[0]].set_index("ds")["y"].asfreq("D").to_numpy()
     learned = first[: len(first) - max(4, int(0.3 * len(first)))]
-    np.testing.assert_allclose(model.scaling_.location[0], np.nanmean(learned))
+    np.testing.assert_allclose(model.transforms_.state["location"][0], np.nanmean(learned))
 
 
 def test_a_ragged_panel_and_its_refits_trace_once(monkeypatch):
@@ -291,3 +294,78 @@ def test_ctrl_c_leaves_a_fitted_model(ragged, monkeypatch):
         model.fit(ragged)
     assert model.training_.stop_reason == "interrupted"
     assert np.isfinite(model.predict()["GRU"]).all()
+
+
+TRANSFORMS = [
+    tsrnn.StandardScaler("all"), transforms.RobustScaler(), transforms.MinMaxScaler(), transforms.MeanAbsScaler(),
+    transforms.Log1p(), transforms.BoxCox(), transforms.YeoJohnson(), transforms.Difference(),
+    transforms.Difference("season"), [transforms.Log1p(), transforms.Difference(4), tsrnn.StandardScaler()],
+    transforms.Chain([transforms.BoxCox(), transforms.MinMaxScaler()]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS, ids=str)
+def test_every_transform_is_undone_saved_and_blind_to_the_future(tmp_path, ragged, transform):
+    model = clone(small(transforms=transform, training=tsrnn.Training(max_steps=2, batch_size=16)))
+    df = ragged.assign(y=1000 + ragged["y"].abs())
+    forecast = model.fit(df).predict(level=[80])
+    assert model.transforms == transform
+    assert repr(transform)[:5].strip("[") in repr(model)
+    lo, mid, hi = forecast[["GRU-lo-80", "GRU", "GRU-hi-80"]].to_numpy().T
+    assert ((lo <= mid) & (mid <= hi)).all()
+    top = df["y"].max() - df["y"].min()
+    assert ((mid > 1000 - top) & (mid < df["y"].max() + top)).all()  # in the units of the data
+    model.save(tmp_path / "model")
+    loaded = tsrnn.load(tmp_path / "model")
+    newer = df.assign(unique_id=df["unique_id"].replace(df["unique_id"].iloc[0], "new"))
+    for data in (None, newer):
+        pd.testing.assert_frame_equal(loaded.predict(data), model.predict(data), check_exact=True)
+    pd.testing.assert_frame_equal(model.predict(df), model.predict(), check_exact=True)  # the end of the rows will do
+    panel = Panel.from_frame(df)
+    ends = panel.lengths - 10
+    for garbage in (np.nan, -1e9):
+        after = np.arange(len(panel.times)) >= np.repeat(panel.indptr[:-1] + ends, panel.lengths)
+        dirty = dataclasses.replace(panel, values=np.where(after[:, None], garbage, panel.values))
+        clean = [model.forecast_panel(p, np.arange(4), ends, (0.1,)) for p in (panel, dirty)]
+        np.testing.assert_array_equal(*clean)
+
+
+def test_a_transformer_of_scikit_learn_sees_to_the_covariates(tmp_path, ragged):
+    df = ragged.assign(load=np.exp(np.sin(np.arange(len(ragged)))), heat=np.cos(np.arange(len(ragged))))
+    df.loc[df.index[[2, 30]], "load"] = np.nan
+    spec = [tsrnn.StandardScaler(), transforms.Covariates(PowerTransformer(), ["load"])]
+    model = small(transforms=spec, training=tsrnn.Training(max_steps=2, batch_size=16))
+    model = clone(model).fit(df, past_covariates=["load"], future_covariates=["heat"])
+    last = df.groupby("unique_id", sort=False)["ds"].max()
+    ahead = pd.concat(
+        [pd.DataFrame({"unique_id": i, "ds": pd.date_range(d, periods=5)[1:], "heat": 0.0}) for i, d in last.items()]
+    )
+    assert np.isfinite(model.predict(future_df=ahead)["GRU"]).all()
+    location, scale = model._covariate_stats
+    assert (location[0], scale[0]) == (0, 1)  # not standardized once more
+    assert scale[1] == pytest.approx(0.7, abs=0.1)
+    with pytest.raises(TypeError, match=r"PowerTransformer\(\) cannot be saved: .* never pickled objects"):
+        model.save(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("how", ["robust", "revin", "running"])
+def test_every_normalization_is_undone_and_saved(tmp_path, ragged, how):
+    model = small(normalization=how, training=tsrnn.Training(max_steps=2, batch_size=16)).fit(ragged)
+    forecast = model.predict()
+    assert forecast["GRU"].between(0.5 * ragged["y"].min(), 1.5 * ragged["y"].max()).all()
+    model.save(tmp_path / "model")
+    pd.testing.assert_frame_equal(tsrnn.load(tmp_path / "model").predict(), forecast, check_exact=True)
+
+
+def test_differences_learn_a_trend_beyond_the_values_seen():
+    y = pd.Series(np.arange(200.0) ** 2, index=pd.date_range("2024-01-01", periods=200))
+    model = small(transforms=[transforms.Difference(), tsrnn.StandardScaler()]).fit(y)
+    np.testing.assert_allclose(model.predict(level=[])["GRU"], np.arange(200.0, 204) ** 2, rtol=0.01)
+
+
+def test_a_list_of_transforms_is_a_chain_in_a_specification():
+    spec = {"network": "GRU", "transforms": ["Log1p", {"type": "Difference", "lag": 12}]}
+    model = from_spec(spec, horizon=3)
+    assert model.transforms == [transforms.Log1p(), transforms.Difference(12)]
+    assert from_spec(to_spec(model)).transforms == model.transforms

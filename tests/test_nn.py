@@ -1,15 +1,20 @@
 """Window normalization, outputs and the model around a network."""
 
+from typing import get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import median_abs_deviation
 from sklearn.metrics import mean_pinball_loss
 
 from tsrnn.nn.model import ForecastLoss, Model
 from tsrnn.nn.networks import GRU, LSTM, RNN
 from tsrnn.nn.outputs import Point, Quantiles
-from tsrnn.nn.scaling import window_stats
+from tsrnn.nn.scaling import RunningState, WindowNorm, running_stats, window_stats
 from tsrnn.types import Batch
 
 
@@ -23,12 +28,19 @@ def make_batch(b=4, t=9, h=3, c=2, f=1, seed=0):
         valid=jnp.asarray(np.arange(t) >= rng.integers(0, 4, b)[:, None]),
         past=draw(b, t, f),
         future=draw(b, h, f),
+        past_codes=jnp.asarray(rng.integers(0, 4, (b, t, 2)), jnp.int32),
+        future_codes=jnp.asarray(rng.integers(0, 4, (b, h, 1)), jnp.int32),
+        static=draw(b, 1),
+        static_codes=jnp.asarray(rng.integers(0, 3, (b, 1)), jnp.int32),
         target=draw(b, h, c),
         target_observed=jnp.asarray(rng.random((b, h, c)) > 0.3),
     )
 
 
-@pytest.mark.parametrize("how", ["none", "mean", "standard", "last"])
+every_norm = pytest.mark.parametrize("how", get_args(WindowNorm))
+
+
+@every_norm
 def test_window_stats_against_numpy(how):
     batch = make_batch()
     location, scale = window_stats(batch.context, batch.context_observed, how)
@@ -40,11 +52,14 @@ def test_window_stats_against_numpy(how):
                 "mean": (0, np.abs(seen).mean()),
                 "standard": (seen.mean(), seen.std()),
                 "last": (seen[-1], seen.std()),
+                "robust": (np.median(seen), median_abs_deviation(seen, scale="normal")),
+                "revin": (seen.mean(), seen.std()),
+                "running": (seen.mean(), seen.std()),
             }[how]
             np.testing.assert_allclose((location[b, 0, c], scale[b, 0, c]), want, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("how", ["none", "mean", "standard", "last"])
+@every_norm
 def test_an_empty_or_constant_window_stays_finite(how):
     x = jnp.full((2, 5, 1), 3.0)
     location, scale = window_stats(x, jnp.asarray([[True] * 5, [False] * 5])[..., None], how)
@@ -124,7 +139,7 @@ def test_dropout_acts_in_training_only():
     np.testing.assert_array_equal(quiet, model.raw(params, batch, None))
 
 
-@pytest.mark.parametrize("how", ["none", "mean", "standard", "last"])
+@every_norm
 def test_a_network_that_says_nothing_repeats_the_last_season(how):
     model = Model(GRU(hidden_size=4), Point(), how, 2)
     batch = make_batch()
@@ -132,3 +147,64 @@ def test_a_network_that_says_nothing_repeats_the_last_season(how):
     silent = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0), batch))
     want = jnp.stack([batch.context[:, -2], batch.context[:, -1], batch.context[:, -2]], axis=1)
     np.testing.assert_allclose(model(silent, batch)[..., 0], want, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_alike", [9, 6])
+def test_a_robust_scale_is_never_zero(n_alike):
+    x = jnp.asarray([3.0] * n_alike + [5.0] * (9 - n_alike))[None, :, None]
+    location, scale = window_stats(x, jnp.ones_like(x, bool), "robust")
+    assert location[0, 0, 0] == 3
+    np.testing.assert_allclose(scale[0, 0, 0], np.sqrt(np.var(x) + 1e-4), rtol=1e-5)
+
+
+@settings(max_examples=20)
+@given(cut=st.integers(0, 12), seed=st.integers(0, 99), share=st.sampled_from([0.0, 0.3, 1.0]))
+def test_a_running_scaler_cut_anywhere_and_carried_on_equals_the_whole(cut, seed, share):
+    rng = np.random.default_rng(seed)
+    x, seen = jnp.asarray(rng.normal(50, 9, (2, 12, 3)), jnp.float32), jnp.asarray(rng.random((2, 12, 3)) < share)
+    *whole, end = running_stats(x, seen)
+    *first, state = running_stats(x[:, :cut], seen[:, :cut])
+    *second, last = running_stats(x[:, cut:], seen[:, cut:], state)
+    for a, b, c in zip(whole, first, second, strict=True):
+        np.testing.assert_array_equal(a, jnp.concatenate([b, c], axis=1))
+    for a, b in zip(end, last, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_running_scaler_is_causal_and_ends_where_the_window_does():
+    rng = np.random.default_rng(0)
+    x, seen = jnp.asarray(1e3 + rng.normal(size=(2, 30, 1)), jnp.float32), jnp.asarray(rng.random((2, 30, 1)) < 0.7)
+    location, scale, _ = running_stats(x, seen)
+    garbage = jnp.where(jnp.arange(30)[None, :, None] > 14, 1e9, jnp.where(seen, x, -1e9))
+    again = running_stats(garbage, seen)
+    np.testing.assert_array_equal(location[:, :15], again[0][:, :15])
+    np.testing.assert_array_equal(scale[:, :15], again[1][:, :15])
+    for running, window in zip((location, scale), window_stats(x, seen, "standard"), strict=True):
+        np.testing.assert_allclose(running[:, -1:], window, rtol=1e-4)
+    for t in range(30):
+        past = np.asarray(x)[0, : t + 1, 0][np.asarray(seen)[0, : t + 1, 0]].astype(float)
+        if len(past):
+            np.testing.assert_allclose(scale[0, t, 0], np.sqrt(past.var() + 1e-4), rtol=2e-3)
+
+
+def test_a_constant_sequence_runs_without_harm():
+    x = jnp.full((1, 8, 1), 1e9)
+    location, scale, state = running_stats(x, jnp.ones_like(x, bool))
+    np.testing.assert_array_equal(location, x)
+    assert np.isfinite(scale).all()
+    assert (scale > 0).all()
+    assert isinstance(state, RunningState)
+
+
+def test_revin_learns_a_gain_and_a_shift_and_takes_them_out_again():
+    model, plain = (Model(GRU(hidden_size=4), Quantiles(), how, 2) for how in ("revin", "standard"))
+    batch = make_batch()
+    params = model.init(jax.random.key(0), batch)
+    np.testing.assert_array_equal(model(params, batch), plain({"params": params["params"]}, batch))  # at the start
+    gradient = jax.grad(lambda p: ForecastLoss(model)(p, batch, None)[0])(params)
+    assert all((np.asarray(leaf) != 0).all() for leaf in jax.tree.leaves(gradient["revin"]))
+    other = {**params, "revin": {"log_gain": jnp.asarray([-2.0, 1.0]), "shift": jnp.asarray([0.5, -3.0])}}
+    assert (np.diff(model(other, batch), axis=-1) > 0).all()
+    silent = {**other, "params": jax.tree.map(jnp.zeros_like, params["params"])}
+    wanted = plain({"params": silent["params"]}, batch)[..., 4]
+    np.testing.assert_allclose(model(silent, batch)[..., 4], wanted, atol=1e-5)  # the median says: as last season

@@ -9,15 +9,17 @@ H     time steps ahead (``horizon``)
 C     target channels (1 unless several targets are learned jointly)
 D     hidden size
 F     inputs known for a step besides the target (covariates, calendar)
+K     categorical covariates, as codes
 N     series in a panel
 Q     quantiles
 R     rows of a panel, all series one after the other
+S     static inputs of a series
 ====  =======================================================
 """
 
 from typing import NamedTuple
 
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 __all__ = ["Batch"]
 
@@ -37,6 +39,12 @@ class Batch(NamedTuple):
         Covariates and calendar features of the history (past and future covariates).
     future : array of shape (B, H, F)
         What is known ahead: future covariates and calendar features.
+    past_codes, future_codes : arrays of int, shapes (B, T, K) and (B, H, K)
+        Categorical covariates of the history (past, then future ones) and ahead; 0 where missing, unseen or padded.
+    static : array of shape (B, S)
+        Static covariates of each window's series.
+    static_codes : array of int, shape (B, K)
+        Its categorical static covariates; 0 where missing or unseen.
     target : array of shape (B, H, C)
         Values to forecast; 0 where missing.
     target_observed : array of bool, shape (B, H, C)
@@ -48,5 +56,9 @@ class Batch(NamedTuple):
     valid: Bool[Array, "B T"]
     past: Float[Array, "B T F"]
     future: Float[Array, "B H F"]
+    past_codes: Int[Array, "B T K"]
+    future_codes: Int[Array, "B H K"]
+    static: Float[Array, "B S"]
+    static_codes: Int[Array, "B K"]
     target: Float[Array, "B H C"]
     target_observed: Bool[Array, "B H C"]

@@ -448,6 +448,17 @@ def check_constant(
             )
 
 
+def check_categories(names: Iterable[str], found: set[str], fitted: set[str]) -> None:
+    """Raise if a covariate holds categories and held numbers when the model was fitted, or the other way round."""
+    for name in names:
+        if (name in found) != (name in fitted):
+            now, then = ("categories", "numbers") if name in found else ("numbers", "categories")
+            raise DataError(
+                f"the covariate {name!r} holds {now}, but held {then} when the model was fitted. Give it the same "
+                f"type, or name it among categorical=... in fit if its numbers are categories."
+            )
+
+
 def check_lengths(ids: Names, lengths: NDArray[np.int64], needed: int, why: str) -> None:
     """Raise if a series has fewer rows than needed, naming the shortest ones."""
     short = np.flatnonzero(lengths < needed)
@@ -479,4 +490,67 @@ def check_observed(labels: Names, observed: NDArray[np.bool_]) -> None:
         raise DataError(
             f"series {named}{' ...' if len(empty) > 5 else ''} have no value in the rows to learn from "
             f"({len(empty)} such in all). Leave them out, or give them values."
+        )
+
+
+def check_above(
+    ids: Names, owners: NDArray[np.int64], rows: NDArray[np.int64], values: NDArray[np.float64], bound: float, who: str
+) -> None:
+    """Raise on the first of the values (R, C) at or below a bound; ``owners`` says which series each row belongs to."""
+    bad = np.argwhere(values <= bound)
+    if len(bad):
+        at, c = bad[0]
+        raise DataError(
+            f"{who} takes values above {bound:g}, but series {ids[owners[at]]!r} has {values[at, c]:g} at row "
+            f"{rows[at]}; {len(bad)} such in all. Use YeoJohnson(), which takes any number, or leave the field empty "
+            "if the value is not a measurement."
+        )
+
+
+def check_fitted(ids: Names, fitted: NDArray[np.bool_]) -> None:
+    """Raise if a series was not among those that a transform was fitted on."""
+    new = np.flatnonzero(~fitted)
+    if len(new):
+        named = ", ".join(repr(i) for i in ids[new[:5]])
+        raise DataError(
+            f"the transform was not fitted on series {named}{' ...' if len(new) > 5 else ''} ({len(new)} such in all), "
+            "so there is no way back for them. Fit it on all series first."
+        )
+
+
+def check_starts(ids: Names, same: NDArray[np.bool_]) -> None:
+    """Raise if a series of differences does not begin at the stamp where the fitted one did."""
+    other = np.flatnonzero(~same)
+    if len(other):
+        raise DataError(
+            f"series {ids[other[0]]!r} does not begin at the stamp where the data that Difference was fitted on begin; "
+            f"{len(other)} such in all. Differences are summed up from the first fitted value, so pass the rows from "
+            "there on."
+        )
+
+
+def check_numeric(wanted: Iterable[str], names: Iterable[str], categorical: Iterable[str]) -> None:
+    """Raise if a column to be transformed is no covariate, or holds categories."""
+    names, categorical = list(names), list(categorical)
+    for name in wanted:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise DataError(
+                f"Covariates(columns=...) names {name!r}, which is no covariate.{hint} The covariates are: "
+                f"{', '.join(map(repr, names)) or 'none'}."
+            )
+        if name in categorical:
+            raise DataError(
+                f"Covariates(columns=...) names {name!r}, which holds categories; they are not numbers to transform. "
+                "Leave it out."
+            )
+
+
+def check_complete(names: Iterable[str], n: int) -> None:
+    """Raise if no row has all of the columns that are to be transformed together."""
+    if not n:
+        raise DataError(
+            f"no row to learn from has a value in all of the covariates {list(names)}, which Covariates is to "
+            "transform together. Give each its own Covariates(transformer, columns=[...])."
         )

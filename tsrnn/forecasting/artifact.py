@@ -77,6 +77,11 @@ def encode(value: Any) -> Any:
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if hasattr(value, "get_params"):
+        raise TypeError(
+            f"{value!r} cannot be saved: it is an object of scikit-learn, and a saved model holds plain values and "
+            "arrays, never pickled objects. Transform the covariates before you pass them, or have them standardized."
+        )
     raise TypeError(f"{value!r} of type {type(value).__name__} cannot be written to JSON.")
 
 

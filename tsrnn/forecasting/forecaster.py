@@ -12,10 +12,12 @@ from flax import serialization, traverse_util
 from jaxtyping import Array
 from numpy.typing import NDArray
 
-from tsrnn.data import Panel
+from tsrnn.data import Panel, Schema
 from tsrnn.data.validation import check_observed
-from tsrnn.forecasting.artifact import Artifact
+from tsrnn.forecasting.artifact import Artifact, encode
 from tsrnn.forecasting.base import AbstractForecaster
+from tsrnn.forecasting.inputs import Inputs
+from tsrnn.nn.embedding import Categories
 from tsrnn.nn.model import ForecastLoss, Model, Params
 from tsrnn.nn.networks import AbstractNetwork
 from tsrnn.nn.outputs import AbstractOutput, Quantiles
@@ -24,10 +26,11 @@ from tsrnn.training.loop import train
 from tsrnn.training.optimizer import Optimizer
 from tsrnn.training.progress import progress_bar
 from tsrnn.training.state import History, Training
-from tsrnn.transforms.scale import AbstractScaler, Scaling, StandardScaler
+from tsrnn.transforms import AbstractTransform, Chain, Fitted, StandardScaler
+from tsrnn.transforms.base import known_rows
 from tsrnn.types import Batch
 from tsrnn.windows.batches import DevicePanel, WindowSampler, gather
-from tsrnn.windows.index import WindowIndex, tail_windows, training_windows, validation_rows
+from tsrnn.windows.index import WindowIndex, sampling_odds, tail_windows, training_windows, validation_rows
 
 __all__ = ["Forecaster"]
 
@@ -35,6 +38,9 @@ _CHUNK = 256
 """Windows forecast in one call. Always this many, padded, so that a forecast does not depend on its neighbours."""
 
 _MAX_VALID_BATCHES = 16
+
+_STATISTICS = ("location", "scale", "static_location", "static_scale")
+"""The fields of `Inputs` that are arrays."""
 
 _CURVES = ("train_loss", "gradient_norm", "learning_rate", "layer_norm", "valid_step", "valid_loss")
 """The fields of a `History` that are arrays."""
@@ -57,10 +63,11 @@ class Forecaster(AbstractForecaster):
         the data's frequency if the network reads that far back, otherwise 1: the last value.
     output : AbstractOutput, default Quantiles()
         What is forecast and by which loss it is learned.
-    transforms : AbstractScaler or None, default StandardScaler()
-        Scaling of each series, fitted on its training rows.
-    normalization : {"last", "standard", "mean", "none"}, default "last"
-        Normalization of each window by its own history, inside the graph; see `tsrnn.nn.scaling.window_stats`.
+    transforms : AbstractTransform, list of them, or None, default StandardScaler()
+        What is done to each series before the network reads it, fitted on its training rows and undone in the forecast;
+        a list is applied in order. See `tsrnn.transforms`.
+    normalization : {"last", "standard", "robust", "revin", "running", "mean", "none"}, default "last"
+        Normalization of each window by its own history, inside the graph; see `tsrnn.nn.scaling`.
     optimizer : Optimizer, default Optimizer()
         Update rule, learning rate, schedule, clipping.
     training : Training, default Training()
@@ -76,8 +83,10 @@ class Forecaster(AbstractForecaster):
         Steps of history read, and of the season.
     params_ : pytree of arrays
         Trained weights.
-    scaling_ : Scaling or None
-        Fitted scaling of each series.
+    inputs_ : Inputs
+        Scales and vocabularies of the covariates.
+    transforms_ : Fitted or None
+        What the transforms learned.
     training_ : History
         Losses, best step, seconds, why training ended.
 
@@ -99,7 +108,7 @@ class Forecaster(AbstractForecaster):
         context_length: int | None = None,
         season_length: int | None = None,
         output: AbstractOutput = Quantiles(),  # noqa: B008  a frozen value
-        transforms: AbstractScaler | None = StandardScaler(),  # noqa: B008  a frozen value
+        transforms: AbstractTransform | Sequence[AbstractTransform] | None = StandardScaler(),  # noqa: B008  a frozen value
         normalization: WindowNorm = "last",
         optimizer: Optimizer = Optimizer(),  # noqa: B008  a frozen value
         training: Training = Training(),  # noqa: B008  a frozen value
@@ -133,11 +142,21 @@ class Forecaster(AbstractForecaster):
         return self.horizon + 2, f"a horizon of {self.horizon} to learn and two rows of history"
 
     def _rows_kept(self, panel: Panel) -> int:
-        return self.context_length_
+        spec = self._transform
+        return self.context_length_ + (0 if spec is None else spec.lookback(panel.freq))
 
     @property
-    def _model(self) -> Model:
-        return Model(self.network, self.output, self.normalization, self.season_length_)
+    def _transform(self) -> AbstractTransform | None:
+        """The transforms as one."""
+        if self.transforms is None or isinstance(self.transforms, AbstractTransform):
+            return self.transforms
+        return Chain(self.transforms)
+
+    def _model(self, schema: Schema) -> Model:
+        """The model; its embedding tables have bucketed sizes, so that a few categories more share a program."""
+        roles = (schema.past_covariates, schema.future_covariates, schema.static_covariates)
+        categories = Categories(*(tuple(map(_bucket, self.inputs_.sizes(names))) for names in roles))
+        return Model(self.network, self.output, self.normalization, self.season_length_, categories)
 
     def _fit(self, panel: Panel) -> None:
         self.context_length_ = self._choose_context(panel)
@@ -147,25 +166,27 @@ class Forecaster(AbstractForecaster):
         check_observed(
             learned.labels.ravel(), np.add.reduceat(~np.isnan(learned.values), learned.indptr[:-1]).ravel() > 0
         )
-        self.scaling_ = None if self.transforms is None else self.transforms.fit(learned)
-        self._covariate_stats = _covariate_stats(learned)
-        rows = self._device_panel(panel, self.scaling_)
+        spec = self._transform
+        self.transforms_ = None if spec is None else spec.fit(learned)
+        self.inputs_ = Inputs.fit(learned, () if spec is None else spec.covariates(learned))
         windows = training_windows(panel, learned.lengths, self.context_length_, self.horizon)
+        windows = sampling_odds(windows, self.training.sampling, _mean_size(learned))
+        del learned  # its memory, before the panel is laid out again for the device
+        rows = self._device_panel(panel, self.transforms_)
         shape = {"context_length": self.context_length_, "horizon": self.horizon}
         batch_size = self.training.batch_size
         valid = _valid_batches(rows, tail_windows(panel, held, self.horizon), batch_size, **shape)
         init_key, train_key = jax.random.split(jax.random.key(self.random_state))
-        one = gather(rows, jnp.zeros(1, jnp.int32), jnp.ones(1, jnp.int32), **shape)
-        model = self._model
+        model = self._model(panel.schema)
         with progress_bar(self.training, f"{self.name}, {windows.total:,} windows", panel.describe) as report:
             params, self.training_ = train(
-                ForecastLoss(model), WindowSampler(batch_size=batch_size, **shape), _init(model, init_key, one),
-                (rows, _padded_index(windows)), key=train_key, training=self.training, optimizer=self.optimizer,
-                valid_batches=valid, report=report,
+                ForecastLoss(model), WindowSampler(batch_size=batch_size, **shape),
+                _init(model, init_key, rows, **shape), (rows, _padded_index(windows)), key=train_key,
+                training=self.training, optimizer=self.optimizer, valid_batches=valid, report=report,
             )  # fmt: skip
         self.params_ = jax.device_get(params)
         if self.training_.stop_reason == "interrupted":
-            self.history_ = panel.tail(self.context_length_)  # fitted, as far as training got
+            self.history_ = panel.tail(self._rows_kept(panel))  # fitted, as far as training got
             raise KeyboardInterrupt
 
     def forecast_panel(
@@ -173,27 +194,28 @@ class Forecaster(AbstractForecaster):
     ) -> NDArray[np.float64]:
         """Forecast from any number of cutoffs; see `AbstractForecaster.forecast_panel`."""
         take = _quantile_weights(self.output, quantiles)
+        panel = known_rows(panel, series, ends)
         first = panel.lengths.copy()
         np.minimum.at(first, series, ends)
-        scaling = self._scaling_on(panel, first)
-        rows = self._device_panel(panel, scaling)
-        known, starts = ends.astype(np.int32), panel.indptr[series].astype(np.int32)
-        parts = []
+        fitted = None if self.transforms_ is None else self.transforms_.on(panel, first)
+        rows = self._device_panel(panel, fitted)
+        known, which = ends.astype(np.int32), series.astype(np.int32)
+        model, parts = self._model(panel.schema), []
         for at in range(0, len(known), _CHUNK):
             pad = (0, max(0, at + _CHUNK - len(known)))
             parts.append(
                 _forecast(
-                    self._model,
+                    model,
                     self.params_,
                     rows,
-                    np.pad(starts[at : at + _CHUNK], pad),
+                    np.pad(which[at : at + _CHUNK], pad),
                     np.pad(known[at : at + _CHUNK], pad),
                     context_length=self.context_length_,
                     horizon=self.horizon,
                 )
             )
         values = np.concatenate([np.asarray(part) for part in parts])[: len(known)].astype(np.float64) @ take
-        return values if scaling is None else scaling.inverse(values, series)
+        return values if fitted is None else fitted.inverse_forecast(values, panel, series, ends)
 
     def _choose_context(self, panel: Panel) -> int:
         if self.context_length is not None:
@@ -213,74 +235,68 @@ class Forecaster(AbstractForecaster):
             )
         return self.season_length
 
-    def _scaling_on(self, panel: Panel, known: NDArray[np.int64]) -> Scaling | None:
-        """The fitted scaling, in the panel's order."""
-        if self.transforms is None or self.scaling_ is None:
-            return None
-        return self.transforms.extend(self.scaling_, panel, known)
-
-    def _device_panel(self, panel: Panel, scaling: Scaling | None) -> DevicePanel:
+    def _device_panel(self, panel: Panel, fitted: Fitted | None) -> DevicePanel:
         """The panel's rows in network units, padded so that panels of similar size share a program."""
         raw, panel = panel, panel.filled()
-        values = panel.values if scaling is None else scaling.transform(panel)
-        location, scale = self._covariate_stats
-        covariates = (panel.covariates - location) / scale
-        observed = ~np.isnan(covariates)
-        n_past = len(panel.schema.past_covariates)
-        known = np.nan_to_num(covariates)
-        past = np.concatenate([known[:, :n_past], observed[:, :n_past]], axis=1)
-        future = np.concatenate([known[:, n_past:], observed[:, n_past:], panel.calendar()], axis=1)
-        measured = None
-        if panel is not raw:
-            there = ~np.isnan(raw.covariates[:, :n_past])
-            measured = jnp.asarray(_rows(np.concatenate([~np.isnan(raw.values), there, there], axis=1), 0), bool)
-        return DevicePanel(_rows(values, np.nan), _rows(past, 0), _rows(future, 0), measured)
+        filled = panel is not raw
+        panel = panel if fitted is None else fitted.transform(panel)
+        n_rows, n_series = _bucket(len(panel.times)), _bucket(len(panel.ids))
+        values = np.full((n_rows, panel.values.shape[1]), np.nan, np.float32)
+        values[: len(panel.times)] = panel.values
+        first = np.pad(panel.indptr[:-1].astype(np.int32), (0, n_series - len(panel.ids)))
+        inputs = self.inputs_.read(panel, n_rows, n_series)._asdict()
+        arrays = {"values": values, "first": first} | inputs
+        if filled:
+            there = np.concatenate([~np.isnan(raw.values), self.inputs_.measured(raw)], axis=1)
+            arrays["measured"] = np.pad(there, ((0, n_rows - len(there)), (0, 0)))
+        return DevicePanel(**{name: jnp.asarray(array) for name, array in arrays.items()})
 
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         flat = traverse_util.flatten_dict(serialization.to_state_dict(self.params_), sep="/")  # type: ignore[no-untyped-call]
         arrays = {f"params/{name}": np.asarray(array) for name, array in flat.items()}
-        arrays |= {"covariates/location": self._covariate_stats[0], "covariates/scale": self._covariate_stats[1]}
-        if self.scaling_ is not None:
-            arrays |= {"scaling/location": self.scaling_.location, "scaling/scale": self.scaling_.scale}
+        arrays |= {f"covariates/{name}": getattr(self.inputs_, name) for name in _STATISTICS}
+        if self.transforms_ is not None:
+            arrays |= {f"transforms/{name}": array for name, array in self.transforms_.state.items()}
         run = dataclasses.asdict(self.training_)
         arrays |= {f"training/{name}": run.pop(name) for name in _CURVES}
         values = {"context_length": self.context_length_, "season_length": self.season_length_, "training": run}
-        return values, arrays
+        return values | {"vocabularies": encode(self.inputs_.vocabularies), "step": self.inputs_.step}, arrays
 
     def _restore(self, saved: Artifact) -> None:
         values, arrays = saved.values, saved.arrays
         self.context_length_, self.season_length_ = values["context_length"], values["season_length"]
-        self._covariate_stats = arrays["covariates/location"], arrays["covariates/scale"]
-        self.scaling_ = None
-        if "scaling/location" in arrays:
-            self.scaling_ = Scaling(arrays["scaling/location"], arrays["scaling/scale"], saved.history.ids)
+        vocabularies = {name: tuple(labels) for name, labels in values["vocabularies"].items()}
+        statistics = {name: arrays[f"covariates/{name}"] for name in _STATISTICS}
+        self.inputs_ = Inputs(**statistics, vocabularies=vocabularies, step=values["step"])
+        spec, history = self._transform, saved.history
+        learned = _under(arrays, "transforms/")
+        self.transforms_ = None
+        if spec is not None:
+            self.transforms_ = Fitted(spec, learned, history.ids, history.schema, history.freq)
         curves: dict[str, Any] = {name: arrays[f"training/{name}"] for name in _CURVES}
-        run = values["training"] | {"layers": tuple(values["training"]["layers"])}
-        self.training_ = History(**curves, **run)
-        flat = {name.removeprefix("params/"): array for name, array in arrays.items() if name.startswith("params/")}
-        rows = self._device_panel(saved.history, self.scaling_)
-        one = gather(
-            rows,
-            jnp.zeros(1, jnp.int32),
-            jnp.ones(1, jnp.int32),
-            context_length=self.context_length_,
-            horizon=self.horizon,
-        )
-        target = jax.eval_shape(lambda: self._model.init(jax.random.key(0), one))
+        self.training_ = History(**curves, **values["training"] | {"layers": tuple(values["training"]["layers"])})
+        flat = _under(arrays, "params/")
+        rows = self._device_panel(history, self.transforms_)
+        shape = {"context_length": self.context_length_, "horizon": self.horizon}
+        target = jax.eval_shape(partial(_init, self._model(history.schema), **shape), jax.random.key(0), rows)
         nested = traverse_util.unflatten_dict(flat, sep="/")  # type: ignore[no-untyped-call]
         self.params_ = serialization.from_state_dict(target, nested)
 
 
-@partial(jax.jit, static_argnames=("model",))
-def _init(model: Model, key: Array, batch: Batch) -> Params:
-    return model.init(key, batch)
+@partial(jax.jit, static_argnames=("model", "context_length", "horizon"))
+def _init(model: Model, key: Array, rows: DevicePanel, *, context_length: int, horizon: int) -> Params:
+    zero, one = jnp.zeros(1, jnp.int32), jnp.ones(1, jnp.int32)
+    return model.init(key, gather(rows, zero, one, context_length=context_length, horizon=horizon))
+
+
+_gather = jax.jit(gather, static_argnames=("context_length", "horizon"))
 
 
 @partial(jax.jit, static_argnames=("model", "context_length", "horizon"))
 def _forecast(
-    model: Model, params: Params, rows: DevicePanel, starts: Array, known: Array, *, context_length: int, horizon: int
+    model: Model, params: Params, rows: DevicePanel, series: Array, known: Array, *, context_length: int, horizon: int
 ) -> Array:
-    return model(params, gather(rows, starts, known, context_length=context_length, horizon=horizon))
+    return model(params, gather(rows, series, known, context_length=context_length, horizon=horizon))
 
 
 def _valid_batches(
@@ -292,8 +308,8 @@ def _valid_batches(
     n_batches = min(_MAX_VALID_BATCHES, 1 << (max(1, -(-windows.total // batch_size)) - 1).bit_length())
     spread = np.linspace(0, windows.total - 1, n_batches * batch_size).round().astype(np.int64)
     series, known = windows.locate(spread)
-    cut = partial(gather, context_length=context_length, horizon=horizon)
-    flat = jax.jit(cut)(rows, windows.row[series].astype(np.int32), known.astype(np.int32))
+    where = series.astype(np.int32), known.astype(np.int32)
+    flat = _gather(rows, *where, context_length=context_length, horizon=horizon)
     return Batch(*(leaf.reshape(n_batches, batch_size, *leaf.shape[1:]) for leaf in flat))
 
 
@@ -315,13 +331,16 @@ def _quantile_weights(output: AbstractOutput, quantiles: Sequence[float]) -> NDA
     return np.stack([np.interp([0.5, *quantiles], levels, row) for row in grid])
 
 
-def _covariate_stats(panel: Panel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of each covariate over all training rows, (P,) each."""
-    seen = ~np.isnan(panel.covariates)
-    n = np.maximum(seen.sum(axis=0), 1)
-    mean = np.where(seen, panel.covariates, 0).sum(axis=0) / n
-    deviation = np.sqrt(np.where(seen, (panel.covariates - mean) ** 2, 0).sum(axis=0) / n)
-    return mean, np.where(deviation > 0, deviation, 1.0)
+def _under(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _mean_size(panel: Panel) -> NDArray[np.float64]:
+    """Mean absolute value of each series over its channels, shape (N,)."""
+    seen = ~np.isnan(panel.values)
+    total = np.add.reduceat(np.where(seen, np.abs(panel.values), 0).sum(axis=1), panel.indptr[:-1])
+    return np.asarray(total / np.maximum(np.add.reduceat(seen.sum(axis=1), panel.indptr[:-1]), 1))
 
 
 def _bucket(n: int) -> int:
@@ -330,13 +349,8 @@ def _bucket(n: int) -> int:
     return -(-n // step) * step
 
 
-def _rows(array: NDArray[Any], fill: float) -> Array:
-    """An array on the device in single precision, rows padded to a bucketed number."""
-    pad = _bucket(len(array)) - len(array)
-    return jnp.asarray(np.pad(array.astype(np.float32), ((0, pad), (0, 0)), constant_values=fill))
-
-
 def _padded_index(windows: WindowIndex) -> WindowIndex:
     """The index with its series padded to a bucketed number; the padding holds no windows."""
-    pad = (0, _bucket(len(windows.row)) - len(windows.row))
-    return WindowIndex(np.pad(windows.row, pad), np.pad(windows.first, pad), np.pad(windows.below, pad, mode="edge"))
+    pad = (0, _bucket(len(windows.first)) - len(windows.first))
+    below, odds = (np.pad(array, pad, mode="edge") for array in (windows.below, windows.odds))
+    return WindowIndex(np.pad(windows.first, pad), below, odds)

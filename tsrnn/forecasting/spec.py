@@ -17,7 +17,17 @@ from tsrnn.nn.networks import GRU, LSTM, RNN
 from tsrnn.nn.outputs import Point, Quantiles
 from tsrnn.training.optimizer import Optimizer
 from tsrnn.training.state import Training
-from tsrnn.transforms.scale import RobustScaler, StandardScaler
+from tsrnn.transforms import (
+    BoxCox,
+    Chain,
+    Difference,
+    Log1p,
+    MeanAbsScaler,
+    MinMaxScaler,
+    RobustScaler,
+    StandardScaler,
+    YeoJohnson,
+)
 
 __all__ = ["SpecError", "from_spec", "load", "to_spec"]
 
@@ -31,11 +41,13 @@ PARTS: dict[str, dict[str, type]] = {
     for slot, classes in {
         "network": (LSTM, GRU, RNN),
         "output": (Quantiles, Point),
-        "transforms": (StandardScaler, RobustScaler),
+        "transforms": (
+            StandardScaler, RobustScaler, MinMaxScaler, MeanAbsScaler, Log1p, BoxCox, YeoJohnson, Difference, Chain,
+        ),
         "optimizer": (Optimizer,),
         "training": (Training,),
     }.items()
-}
+}  # fmt: skip
 """The parts of a `Forecaster`, by parameter; the first is meant where no type is given."""
 
 
@@ -44,11 +56,11 @@ class SpecError(ValueError):
 
     Attributes
     ----------
-    where : tuple of str
-        Path of the key.
+    where : tuple of str and int
+        Path of the key; a number is a place in a list.
     """
 
-    def __init__(self, where: Iterable[str], message: str) -> None:
+    def __init__(self, where: Iterable[str | int], message: str) -> None:
         self.where = tuple(where)
         super().__init__(message)
 
@@ -66,7 +78,7 @@ def to_spec(model: AbstractForecaster) -> dict[str, Any]:
     }
 
 
-def from_spec(spec: Any, *, where: tuple[str, ...] = (), **defaults: Any) -> AbstractForecaster:
+def from_spec(spec: Any, *, where: tuple[str | int, ...] = (), **defaults: Any) -> AbstractForecaster:
     """Build a model from a mapping.
 
     Parameters
@@ -130,24 +142,31 @@ def load(path: str | Path) -> AbstractForecaster:
     return from_spec(saved.spec).restore(saved)
 
 
-def _part(slot: str, spec: Any, where: tuple[str, ...]) -> Any:
+def _part(slot: str, spec: Any, where: tuple[str | int, ...]) -> Any:
     if spec is None and slot == "transforms":
         return None
+    if isinstance(spec, list) and slot == "transforms":
+        return [_part(slot, step, (*where, i)) for i, step in enumerate(spec)]
     choices = PARTS[slot]
     kind, given = _split(spec, where)
-    cls = choices[next(iter(choices)) if kind is None else _known(kind, choices, (*where, "type"), slot)]
+    cls = choices[
+        next(iter(choices)) if kind is None else _known(kind, choices, (*where, "type"), slot.removesuffix("s"))
+    ]
     names, hints = artifact.part_fields(cls), get_type_hints(cls)
     values = {}
     for key, value in given.items():
         _known(key, names, (*where, key), f"parameter of {cls.__name__}")
-        values[key] = _checked(hints[key], value, (*where, key))
+        if cls is Chain:
+            values[key] = _part(slot, value if isinstance(value, list) else [value], (*where, key))
+        else:
+            values[key] = _checked(hints[key], value, (*where, key))
     try:
         return cls(**values)
     except ValueError as error:
         raise SpecError(where, str(error)) from None
 
 
-def _split(spec: Any, where: tuple[str, ...]) -> tuple[str | None, dict[str, Any]]:
+def _split(spec: Any, where: tuple[str | int, ...]) -> tuple[str | None, dict[str, Any]]:
     """The type and the other keys."""
     if isinstance(spec, str):
         return spec, {}
@@ -160,7 +179,7 @@ def _split(spec: Any, where: tuple[str, ...]) -> tuple[str | None, dict[str, Any
     return kind, rest
 
 
-def _known(name: str, choices: Iterable[str], where: tuple[str, ...], what: str) -> str:
+def _known(name: str, choices: Iterable[str], where: tuple[str | int, ...], what: str) -> str:
     choices = list(choices)
     if name in choices:
         return name
@@ -169,7 +188,7 @@ def _known(name: str, choices: Iterable[str], where: tuple[str, ...], what: str)
     raise SpecError(where, f"{name!r} is not a known {what}.{hint} Known: {', '.join(choices)}.")
 
 
-def _checked(hint: Any, value: Any, where: tuple[str, ...]) -> Any:
+def _checked(hint: Any, value: Any, where: tuple[str | int, ...]) -> Any:
     try:
         return TypeAdapter(hint).validate_json(json.dumps(value), strict=True)
     except ValidationError as error:

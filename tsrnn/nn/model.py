@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from tsrnn.nn.embedding import Categories, embed, init_tables
 from tsrnn.nn.networks import AbstractNetwork
 from tsrnn.nn.outputs import AbstractOutput
-from tsrnn.nn.scaling import WindowNorm, window_stats
+from tsrnn.nn.scaling import WindowNorm, running_stats, window_stats
 from tsrnn.types import Batch
 
 __all__ = ["ForecastLoss", "Model", "Params"]
@@ -32,30 +33,46 @@ class Model:
         From inputs to raw numbers.
     output : AbstractOutput
         What the raw numbers mean.
-    normalization : {"none", "mean", "standard", "last"}
-        How a window is normalized by its own history.
+    normalization : {"none", "mean", "standard", "last", "robust", "revin", "running"}
+        How a window is normalized by its own history: as `tsrnn.nn.scaling.window_stats` says. With ``revin`` the
+        network moreover reads the history times a learned gain plus a learned shift of each channel, and what it gives
+        is divided by the gain, which is positive, so that quantiles do not cross. With ``running`` it reads every step
+        normalized by the steps up to this one.
     season_length : int
         Steps in a season, at most the context's length; 1 repeats the last value.
+    categories : Categories, default none
+        Sizes of the categorical inputs. Their embeddings and the static inputs join the others before the network,
+        which knows nothing of them; the weights of the embeddings stand beside the network's.
     """
 
     network: AbstractNetwork
     output: AbstractOutput
     normalization: WindowNorm
     season_length: int
+    categories: Categories = Categories()  # noqa: RUF009  a frozen value
 
     def init(self, key: PRNGKeyArray, batch: Batch) -> Params:
         """Fresh weights for batches shaped like this one."""
-        return self.network.init(key, *self._inputs(batch), size=self._size(batch))
+        tables = init_tables(jax.random.fold_in(key, 1), self.categories)
+        learned: dict[str, Any] = {"embeddings": tables} if tables else {}
+        weights = self.network.init(key, *self._inputs(learned, batch), size=self._size(batch))
+        if self.normalization == "revin":
+            zeros = jnp.zeros(batch.target.shape[-1], batch.target.dtype)
+            learned["revin"] = {"log_gain": zeros, "shift": zeros}
+        return {**weights, **learned}
 
     def raw(self, params: Params, batch: Batch, key: PRNGKeyArray | None) -> Float[Array, "B H C Q"]:
         """Values of the normalized target."""
         rngs = None if key is None else {"dropout": key}
         raw: Any = self.network.apply(
-            params, *self._inputs(batch), size=self._size(batch), train=key is not None, rngs=rngs
+            params, *self._inputs(params, batch), size=self._size(batch), train=key is not None, rngs=rngs
         )
         b, h, c = batch.target.shape
         season, _ = self._season(batch)
-        return self.output.values(jnp.reshape(raw, (b, h, c, self.output.size))) + season[..., None]
+        values = self.output.values(jnp.reshape(raw, (b, h, c, self.output.size)))
+        if "revin" in params:  # the shift is in the season that the values are added to, and goes out with it
+            values = values / jnp.exp(params["revin"]["log_gain"])[None, None, :, None]
+        return values + season[..., None]
 
     def stats(self, batch: Batch) -> tuple[Float[Array, "B 1 C"], Float[Array, "B 1 C"]]:
         """Location and scale of each window."""
@@ -69,22 +86,42 @@ class Model:
     def _size(self, batch: Batch) -> int:
         return batch.target.shape[-1] * self.output.size
 
-    def _history(self, batch: Batch) -> Float[Array, "B T C"]:
-        """The normalized window, 0 where missing."""
+    def _normalized(self, batch: Batch) -> Float[Array, "B T C"]:
+        """The window in the units of the normalized target, 0 where missing."""
         location, scale = self.stats(batch)
+        return jnp.where(batch.context_observed, (batch.context - location) / scale, 0)
+
+    def _history(self, batch: Batch) -> Float[Array, "B T C"]:
+        """The window as the network reads it, but for a learned gain and shift; 0 where missing."""
+        if self.normalization != "running":
+            return self._normalized(batch)
+        location, scale, _ = running_stats(batch.context, batch.context_observed)
         return jnp.where(batch.context_observed, (batch.context - location) / scale, 0)
 
     def _season(self, batch: Batch) -> tuple[Float[Array, "B H C"], Float[Array, "B H C"]]:
         """The last season of the window, repeated over the horizon, and where it was observed."""
         behind = batch.context.shape[1] - self.season_length
         steps = behind + np.arange(batch.target.shape[1]) % self.season_length
-        x = self._history(batch)
+        x = self._normalized(batch)
         return x[:, steps], batch.context_observed[:, steps].astype(x.dtype)
 
-    def _inputs(self, batch: Batch) -> tuple[Array, Array, Array]:
+    def _inputs(self, params: Params, batch: Batch) -> tuple[Array, Array, Array]:
+        """History, where it is valid, and what is known ahead; what is constant in a window at each of their steps."""
         x = self._history(batch)
-        past = jnp.concatenate([x, batch.context_observed.astype(x.dtype), batch.past], axis=-1)
-        return past, batch.valid, jnp.concatenate([*self._season(batch), batch.future], axis=-1)
+        observed = batch.context_observed.astype(x.dtype)
+        season, seen = self._season(batch)
+        if "revin" in params:
+            gain, shift = jnp.exp(params["revin"]["log_gain"])[None, None], params["revin"]["shift"][None, None]
+            x, season = x * gain + shift * observed, season * gain + shift * seen
+        tables = params.get("embeddings", {})
+        constant = jnp.concatenate([batch.static, embed(tables, ("static",), batch.static_codes)], axis=-1)[:, None]
+
+        def join(parts: list[Array], codes: Array, kinds: tuple[str, ...]) -> Array:
+            steps = jnp.broadcast_to(constant, (*codes.shape[:2], constant.shape[-1]))
+            return jnp.concatenate([*parts, embed(tables, kinds, codes), steps], axis=-1)
+
+        past = join([x, observed, batch.past], batch.past_codes, ("past", "future"))
+        return past, batch.valid, join([season, seen, batch.future], batch.future_codes, ("future",))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Values of a training run: its settings, its state on the device, and its history."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Array, Int
@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["History", "TrainState", "Training", "TrainingDiverged"]
+__all__ = ["History", "Sampling", "TrainState", "Training", "TrainingDiverged"]
+
+Sampling = Literal["windows", "series", "scale"]
+"""Laws by which training windows are drawn; see `Training`."""
 
 
 StopReason = Literal["max_steps", "patience", "interrupted"]
@@ -25,7 +28,7 @@ class Training:
     max_steps : int, default 1000
         Optimizer steps at the most.
     batch_size : int, default 64
-        Windows per step, drawn uniformly from all training windows of all series, with replacement.
+        Windows per step, drawn with replacement.
     eval_every : int, default 50
         Steps per dispatch to the device; after each of them the validation loss is taken.
     patience : int or None, default 8
@@ -33,6 +36,10 @@ class Training:
         best weights are kept.
     validation : float, default 0.1
         Share of every series' rows at its end that is held out for validation (at least one horizon); 0 for none.
+    sampling : {"windows", "series", "scale"}, default "windows"
+        Law by which windows are drawn: all windows of all series alike; all series alike, whatever their length; or
+        each series in proportion to its mean absolute value, which suits counts of very different size (Salinas et al.
+        2020).
     progress : bool or None, default None
         Show a progress bar; None means only in a terminal.
     log : str or None, default None
@@ -50,6 +57,7 @@ class Training:
     eval_every: int = 50
     patience: int | None = 8
     validation: float = 0.1
+    sampling: Sampling = "windows"
     progress: bool | None = None
     log: str | None = None
     checkpoint: str | None = None
@@ -62,6 +70,8 @@ class Training:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)!r}.")
         if not 0 <= self.validation < 1:
             raise ValueError(f"validation is a share of the rows in [0, 1), got {self.validation!r}.")
+        if self.sampling not in get_args(Sampling):
+            raise ValueError(f"sampling={self.sampling!r} is unknown; choose one of {', '.join(get_args(Sampling))}.")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience must be at least 1 or None, got {self.patience!r}.")
         if self.log is not None and not self.log.endswith((".csv", ".jsonl")):

@@ -3,77 +3,85 @@
 Not to be confused with `tsrnn.nn.scaling`, which normalizes single windows inside the graph.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tsrnn.data import Panel
+from tsrnn.transforms.base import AbstractPointwise, State
 
-__all__ = ["AbstractScaler", "RobustScaler", "Scaling", "StandardScaler"]
+__all__ = ["AbstractScaler", "MeanAbsScaler", "MinMaxScaler", "RobustScaler", "StandardScaler"]
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Scaling:
-    """A fitted affine map per series and channel.
+class AbstractScaler(AbstractPointwise):
+    """Base of the scalers: ``(x - location) / scale`` with a location and a scale of each series and channel.
 
-    Attributes
+    Where the scale would be zero (a constant series, one without values) it is 1.
+
+    Parameters
     ----------
-    location, scale : arrays of float64, shape (N, C)
-        ``(x - location) / scale``.
-    ids : array of object, shape (N,)
-        The series they belong to.
+    per : {"series", "all"}, default "series"
+        Whether each series has its own scale, or all share one (per channel, over all rows).
     """
 
-    location: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    ids: NDArray[np.object_]
+    per: Literal["series", "all"] = "series"
 
-    def transform(self, panel: Panel) -> NDArray[np.float64]:
-        """The panel's values in scaled units, shape (R, C)."""
-        spread = np.repeat(np.arange(len(panel.ids)), panel.lengths)
-        return (panel.values - self.location[spread]) / self.scale[spread]
+    def __post_init__(self) -> None:
+        """Refuse an unknown ``per`` at once."""
+        if self.per not in ("series", "all"):
+            raise ValueError(f"per={self.per!r} is unknown; choose series or all.")
 
-    def inverse(self, values: NDArray[np.float64], series: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Values of shape (B, H, C, K) of the given series, back in the units of the data."""
-        return values * self.scale[series][:, None, :, None] + self.location[series][:, None, :, None]
-
-
-class AbstractScaler(ABC):
-    """Contract of scalers: a frozen specification whose ``fit`` gives a `Scaling`."""
-
-    def fit(self, panel: Panel) -> Scaling:
-        """Fit on all rows of a panel (the caller cuts it to training rows). Constant or empty series get scale 1."""
-        parts = [self._stats(panel.values[a:b]) for a, b in zip(panel.indptr[:-1], panel.indptr[1:], strict=True)]
+    def learn(self, panel: Panel) -> State:
+        """Location and scale, (N, C) each."""
+        bounds = panel.indptr if self.per == "series" else panel.indptr[[0, -1]]
+        parts = [self._stats(panel.values[a:b]) for a, b in pairwise(bounds)]
         location, scale = (np.stack(part) for part in zip(*parts, strict=True))
-        floor = 1e-12 * np.abs(location)  # what rounding leaves of a constant
-        return Scaling(location, np.where(scale > floor, scale, 1.0), panel.ids)
+        scale = np.where(scale > 1e-12 * np.abs(location), scale, 1.0)  # less is what rounding leaves of a constant
+        shape = (len(panel.ids), panel.values.shape[1])
+        return {"location": np.broadcast_to(location, shape).copy(), "scale": np.broadcast_to(scale, shape).copy()}
 
-    def extend(self, fitted: Scaling, panel: Panel, known: NDArray[np.int64]) -> Scaling:
-        """A fitted scaling in the order of another panel's series.
+    def extend(self, state: State, at: NDArray[np.int64], panel: Panel, known: NDArray[np.int64]) -> State:
+        """As in `AbstractTransform.extend`; a scale that all share is a new series' too."""
+        return super().extend(state, at if self.per == "series" else np.zeros_like(at), panel, known)
 
-        A series that was not fitted is scaled by its own first ``known[i]`` rows.
-        """
-        at = {name: i for i, name in enumerate(fitted.ids)}
-        rows = np.asarray([at.get(name, -1) for name in panel.ids], np.int64)
-        ordered = Scaling(fitted.location[rows], fitted.scale[rows], panel.ids)
-        if (rows >= 0).all():
-            return ordered
-        seen, own = (rows >= 0)[:, None], self.fit(panel.until(known))
-        location = np.where(seen, ordered.location, own.location)
-        return Scaling(location, np.where(seen, ordered.scale, own.scale), panel.ids)
+    def there(self, x: Floats, state: State) -> Floats:
+        """``(x - location) / scale``."""
+        return np.asarray((x - state["location"]) / state["scale"])
+
+    def back(self, x: Floats, state: State) -> Floats:
+        """``x * scale + location``."""
+        return np.asarray(x * state["scale"] + state["location"])
 
     @abstractmethod
-    def _stats(self, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _stats(self, x: Floats) -> tuple[Floats, Floats]:
         """Location and scale over the first axis of (T, C), NaN left out; 0 and 0 where nothing is observed."""
 
 
 @dataclass(frozen=True)
 class StandardScaler(AbstractScaler):
-    """Mean zero and standard deviation one, per series and channel."""
+    """Mean zero and standard deviation one.
 
-    def _stats(self, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    Parameters
+    ----------
+    per : {"series", "all"}, default "series"
+        Whether each series has its own scale, or all share one (per channel, over all rows).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> y = pd.Series([1.0, 3.0], index=pd.date_range("2024-01-01", periods=2))
+    >>> StandardScaler().fit_transform(y).tolist()
+    [-1.0, 1.0]
+    """
+
+    def _stats(self, x: Floats) -> tuple[Floats, Floats]:
         seen = ~np.isnan(x)
         n = np.maximum(seen.sum(axis=0), 1)
         mean = np.where(seen, x, 0).sum(axis=0) / n
@@ -82,9 +90,28 @@ class StandardScaler(AbstractScaler):
 
 @dataclass(frozen=True)
 class RobustScaler(AbstractScaler):
-    """Median zero and median absolute deviation one (times 1.4826, the normal's ratio), per series and channel."""
+    """Median zero and median absolute deviation one (times 1.4826, the normal's ratio).
 
-    def _stats(self, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    Where more than half of the values are alike, the standard deviation stands in for the median deviation.
+
+    Parameters
+    ----------
+    per : {"series", "all"}, default "series"
+        Whether each series has its own scale, or all share one (per channel, over all rows).
+
+    References
+    ----------
+    F. R. Hampel (1974), The influence curve and its role in robust estimation, JASA 69.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> y = pd.Series([1.0, 2.0, 3.0, 2.0, 900.0], index=pd.date_range("2024-01-01", periods=5))
+    >>> RobustScaler().fit_transform(y).round(2).tolist()
+    [-0.67, 0.0, 0.67, 0.0, 605.69]
+    """
+
+    def _stats(self, x: Floats) -> tuple[Floats, Floats]:
         location, scale = np.zeros(x.shape[1]), np.zeros(x.shape[1])
         for c, column in enumerate(x.T):
             seen = column[~np.isnan(column)]
@@ -92,3 +119,56 @@ class RobustScaler(AbstractScaler):
                 location[c] = np.median(seen)
                 scale[c] = 1.4826 * np.median(np.abs(seen - location[c])) or seen.std()
         return location, scale
+
+
+@dataclass(frozen=True)
+class MinMaxScaler(AbstractScaler):
+    """Least value zero and greatest value one; later values may lie outside.
+
+    Parameters
+    ----------
+    per : {"series", "all"}, default "series"
+        Whether each series has its own scale, or all share one (per channel, over all rows).
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> y = pd.Series([1.0, 3.0, 2.0], index=pd.date_range("2024-01-01", periods=3))
+    >>> MinMaxScaler().fit_transform(y).tolist()
+    [0.0, 1.0, 0.5]
+    """
+
+    def _stats(self, x: Floats) -> tuple[Floats, Floats]:
+        seen = ~np.isnan(x)
+        low = np.where(seen, x, np.inf).min(axis=0, initial=np.inf)
+        high = np.where(seen, x, -np.inf).max(axis=0, initial=-np.inf)
+        some = seen.any(axis=0)
+        return np.where(some, low, 0), np.subtract(high, low, where=some, out=np.zeros(x.shape[1]))
+
+
+@dataclass(frozen=True)
+class MeanAbsScaler(AbstractScaler):
+    """Mean absolute value one; zero stays zero, so counts and demand keep their zeros.
+
+    Parameters
+    ----------
+    per : {"series", "all"}, default "series"
+        Whether each series has its own scale, or all share one (per channel, over all rows).
+
+    References
+    ----------
+    D. Salinas, V. Flunkert, J. Gasthaus and T. Januschowski (2020), DeepAR, International Journal of Forecasting 36,
+    section 3.3.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> y = pd.Series([0.0, 4.0, 2.0], index=pd.date_range("2024-01-01", periods=3))
+    >>> MeanAbsScaler().fit_transform(y).tolist()
+    [0.0, 2.0, 1.0]
+    """
+
+    def _stats(self, x: Floats) -> tuple[Floats, Floats]:
+        seen = ~np.isnan(x)
+        n = np.maximum(seen.sum(axis=0), 1)
+        return np.zeros(x.shape[1]), np.where(seen, np.abs(x), 0).sum(axis=0) / n

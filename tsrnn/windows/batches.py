@@ -14,7 +14,7 @@ __all__ = ["DevicePanel", "WindowSampler", "gather"]
 
 
 class DevicePanel(NamedTuple):
-    """The rows of a panel as the step reads them; a pytree.
+    """The rows of a panel as the step reads them; a pytree. Nothing of a series is repeated row by row.
 
     Attributes
     ----------
@@ -24,6 +24,14 @@ class DevicePanel(NamedTuple):
         Past covariates.
     future : array of shape (R, F)
         Future covariates and calendar features.
+    past_codes, future_codes : arrays of int, shape (R, K)
+        Categorical past and future covariates; 0 where missing or unseen.
+    static : array of shape (N, S)
+        Static covariates.
+    static_codes : array of int, shape (N, K)
+        Categorical static covariates; 0 where missing or unseen.
+    first : array of int, shape (N,)
+        First row of each series.
     measured : array of bool, shape (R, C + P), optional
         Where ``values`` and ``past`` hold what was measured; given if they hold filled gaps too.
     """
@@ -31,11 +39,16 @@ class DevicePanel(NamedTuple):
     values: Float[Array, "R C"]
     past: Float[Array, "R P"]
     future: Float[Array, "R F"]
+    past_codes: Int[Array, "R K"]
+    future_codes: Int[Array, "R K"]
+    static: Float[Array, "N S"]
+    static_codes: Int[Array, "N K"]
+    first: Int[Array, " N"]
     measured: Bool[Array, "R CP"] | None = None
 
 
 def gather(
-    panel: DevicePanel, start: Int[Array, " B"], known: Int[Array, " B"], *, context_length: int, horizon: int
+    panel: DevicePanel, series: Int[Array, " B"], known: Int[Array, " B"], *, context_length: int, horizon: int
 ) -> Batch:
     """Cut windows out of the panel.
 
@@ -43,8 +56,8 @@ def gather(
     ----------
     panel : DevicePanel
         All rows.
-    start : array of int, shape (B,)
-        First row of each window's series.
+    series : array of int, shape (B,)
+        Number of each window's series.
     known : array of int, shape (B,)
         Rows of the series that are known.
     context_length, horizon : int
@@ -56,6 +69,7 @@ def gather(
         History left-padded where the series begins inside it. From rows at and after the cutoff, the history holds
         nothing; a filled gap is shown if the value after it is known, so that it says nothing of what comes later.
     """
+    start = panel.first[series]
     cutoff = (start + known)[:, None]
     behind = cutoff + jnp.arange(-context_length, 0, dtype=cutoff.dtype)[None]
     ahead = cutoff + jnp.arange(horizon, dtype=cutoff.dtype)[None]
@@ -70,13 +84,20 @@ def gather(
         observed &= shown[..., :channels]
         past = jnp.where(shown[..., channels:], past, 0)
         target_observed &= panel.measured[ahead][..., :channels]
-    past = jnp.concatenate([past, panel.future[behind]], axis=-1)
+
+    def history(past: Array, future: Array) -> Array:
+        return jnp.where(valid[..., None], jnp.concatenate([past, future[behind]], axis=-1), 0)
+
     return Batch(
         context=jnp.where(observed, context, 0),
         context_observed=observed,
         valid=valid,
-        past=jnp.where(valid[..., None], past, 0),
+        past=history(past, panel.future),
         future=panel.future[ahead],
+        past_codes=history(panel.past_codes[behind], panel.future_codes),
+        future_codes=panel.future_codes[ahead],
+        static=panel.static[series],
+        static_codes=panel.static_codes[series],
         target=jnp.nan_to_num(target),
         target_observed=target_observed,
     )
@@ -84,9 +105,11 @@ def gather(
 
 @dataclass(frozen=True)
 class WindowSampler:
-    """Draw training windows uniformly over all windows of all series, with replacement.
+    """Draw training windows, with replacement, by the odds of the index.
 
-    Long series are drawn from more often than short ones, in proportion to their windows.
+    Of one series all windows are equally likely. How likely a series is, the sampling law says
+    (`tsrnn.windows.index.sampling_odds`): uniform over all windows, so that long series are drawn from more often;
+    uniform over series; or in proportion to the scale of the series.
 
     Parameters
     ----------
@@ -101,10 +124,9 @@ class WindowSampler:
     def __call__(self, data: tuple[DevicePanel, WindowIndex], key: PRNGKeyArray) -> Batch:
         """One batch."""
         panel, index = data
-        below = jnp.asarray(index.below)
-        k = jax.random.randint(key, (self.batch_size,), 0, below[-1])
-        series = jnp.searchsorted(below, k, side="right") - 1
-        known = jnp.asarray(index.first)[series] + k - below[series]
-        return gather(
-            panel, jnp.asarray(index.row)[series], known, context_length=self.context_length, horizon=self.horizon
-        )
+        odds, below = jnp.asarray(index.odds), jnp.asarray(index.below)
+        k = jax.random.randint(key, (self.batch_size,), 0, odds[-1])
+        series = jnp.searchsorted(odds, k, side="right") - 1
+        place = (k - odds[series]) % (below[series + 1] - below[series])  # the odds are a multiple of the windows
+        known = jnp.asarray(index.first)[series] + place
+        return gather(panel, series, known, context_length=self.context_length, horizon=self.horizon)

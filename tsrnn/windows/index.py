@@ -11,8 +11,11 @@ from jaxtyping import Int32
 from numpy.typing import NDArray
 
 from tsrnn.data import Panel
+from tsrnn.training.state import Sampling
 
-__all__ = ["WindowIndex", "training_windows", "validation_rows"]
+__all__ = ["WindowIndex", "sampling_odds", "tail_windows", "training_windows", "validation_rows"]
+_ODDS = 2**30
+"""About what the odds of all series sum to, if there are fewer windows."""
 
 
 class WindowIndex(NamedTuple):
@@ -20,17 +23,17 @@ class WindowIndex(NamedTuple):
 
     Attributes
     ----------
-    row : array of int32, shape (N,)
-        First row of each series in the panel.
     first : array of int32, shape (N,)
         Known rows of each series' first window.
     below : array of int32, shape (N + 1,)
         Windows before each series; the last is their total.
+    odds : array of int32, shape (N + 1,)
+        Odds before each series; those of a series are a multiple of its windows. By default the windows themselves.
     """
 
-    row: Int32[np.ndarray, " N"]
     first: Int32[np.ndarray, " N"]
     below: Int32[np.ndarray, " N1"]
+    odds: Int32[np.ndarray, " N1"]
 
     @property
     def total(self) -> int:
@@ -65,10 +68,51 @@ def tail_windows(panel: Panel, held: NDArray[np.int64], horizon: int) -> WindowI
     return _index(panel, panel.lengths - held, np.maximum(held - horizon + 1, 0))
 
 
+def sampling_odds(index: WindowIndex, law: Sampling, scale: NDArray[np.float64]) -> WindowIndex:
+    """The index with the odds of a sampling law.
+
+    Odds are integers, a multiple of the windows of each series, so that a draw is one integer and all windows of a
+    series are equally likely. Shares of series are met up to that rounding: to 1 % while there are fewer than ten
+    million windows in series of about equal length.
+
+    Parameters
+    ----------
+    index : WindowIndex
+        Windows to draw from.
+    law : {"windows", "series", "scale"}
+        Uniform over all windows; uniform over the series that have windows; or a series in proportion to its scale.
+    scale : array of shape (N,)
+        Scale of each series, for instance its mean absolute value.
+
+    References
+    ----------
+    D. Salinas, V. Flunkert, J. Gasthaus, T. Januschowski (2020), DeepAR: probabilistic forecasting with autoregressive
+    recurrent networks, International Journal of Forecasting 36, section 3.3.
+
+    Examples
+    --------
+    >>> counts = np.array([0, 9, 10], np.int32)
+    >>> index = WindowIndex(np.ones(2, np.int32), counts, counts)
+    >>> odds = sampling_odds(index, "series", np.ones(2)).odds
+    >>> [round(float(share), 6) for share in np.diff(odds) / odds[-1]]
+    [0.5, 0.5]
+    """
+    counts = np.diff(index.below.astype(np.int64))
+    if law == "windows" or not index.total:
+        return index._replace(odds=index.below)
+    wanted = np.where(counts > 0, scale if law == "scale" else 1.0, 0.0)
+    if not wanted.sum() > 0:
+        wanted = np.where(counts > 0, 1.0, 0.0)
+    room = min(_ODDS, np.iinfo(np.int32).max - index.total)
+    times = np.maximum(1, np.rint(room * (wanted / wanted.sum()) / np.maximum(counts, 1))).astype(np.int64)
+    return index._replace(odds=np.concatenate([[0], np.cumsum(counts * times)]).astype(np.int32))
+
+
 def _index(panel: Panel, first: NDArray[np.int64], counts: NDArray[np.int64]) -> WindowIndex:
     below = np.concatenate([[0], np.cumsum(counts)])
     if max(below[-1], panel.indptr[-1]) > np.iinfo(np.int32).max:
         raise ValueError(
             f"{below[-1]:,} windows over {panel.indptr[-1]:,} rows are more than 32-bit integers can count."
         )
-    return WindowIndex(panel.indptr[:-1].astype(np.int32), first.astype(np.int32), below.astype(np.int32))
+    below = below.astype(np.int32)
+    return WindowIndex(first.astype(np.int32), below, below)

@@ -1,0 +1,56 @@
+"""How often the training step and the forecast are compiled: once for panels of similar size, whatever their inputs."""
+
+import numpy as np
+import pytest
+
+import tsrnn
+from tsrnn.data import Panel
+from tsrnn.data.synthetic import generate_series
+from tsrnn.forecasting import forecaster
+from tsrnn.training import loop
+
+ROLES = {
+    "past_covariates": ["load", "sky"],
+    "future_covariates": ["promo", "day"],
+    "static_covariates": ["shop", "size"],
+}
+
+
+def frame(n_series, seed, covariates):
+    df = generate_series(n_series, freq="D", random_state=seed, min_length=52, max_length=58)
+    if not covariates:
+        return df
+    rng = np.random.default_rng(seed)
+    return df.assign(
+        load=rng.normal(size=len(df)),
+        sky=rng.choice(["clear", "rain", "snow"], len(df)),
+        promo=rng.random(len(df)) < 0.3,
+        day=rng.choice(["work", "free"], len(df)),
+        shop=df["unique_id"].astype(str) + "!",
+        size=1.0,
+    )
+
+
+def compiled():
+    """Programs in use: training steps, validation losses, forecasts, first weights, windows cut."""
+    return [
+        f._cache_size() for f in (loop._run, loop._evaluate, forecaster._forecast, forecaster._init, forecaster._gather)
+    ]
+
+
+@pytest.mark.parametrize("covariates", [False, True], ids=["plain", "covariates of every kind"])
+def test_panels_of_similar_size_share_every_program(covariates):
+    frames = [frame(n, n, covariates) for n in (29, 30, 31)]
+    roles = ROLES if covariates else {}
+    assert len({len(df) for df in frames}) == 3
+    assert len({forecaster._bucket(len(Panel.from_frame(df).times)) for df in frames}) == 1
+    training = tsrnn.Training(max_steps=2, batch_size=4, eval_every=2)
+    # A width of its own: nothing was compiled before.
+    network = tsrnn.GRU(hidden_size=5 if covariates else 3)
+    sizes = []
+    for df in frames:
+        model = tsrnn.Forecaster(network, horizon=4, context_length=9, training=training).fit(df, **roles)
+        panel = Panel.from_frame(df, model.history_.schema)
+        model.forecast_panel(panel, np.arange(len(panel.ids)), panel.lengths - 4)
+        sizes.append(compiled())
+    assert sizes[0] == sizes[1] == sizes[2]
