@@ -64,7 +64,7 @@ def test_backtest_folder(config, tmp_path):
 def test_report_needs_no_network_and_says_what_was_done(config, tmp_path):
     page = (run_backtest(config, tmp_path / "out") / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//|@import|url\(""", page)
-    for said in ("visits", "2 series of 120 rows", "3 cutoffs", "SeasonalNaive", "sha256", "season_length: 7"):
+    for said in ("visits", "2 series, 120 rows, freq=D", "3 cutoffs", "SeasonalNaive", "sha256", "season_length: 7"):
         assert said in page
 
 

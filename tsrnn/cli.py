@@ -83,7 +83,7 @@ def backtest(
                 fold = f", fold {event.fold + 1} of {event.n_windows}" if settings.backtest.refit else ""
                 typer.echo(f"{event.model}{fold}: {event.seconds:.1f} s", err=True)
 
-        folder = run_backtest(settings, out, on_event=say)
+        folder = run_backtest(settings, out, on_event=say, on_read=lambda line: typer.echo(line, err=True))
         _print_table(pd.read_csv(folder / "leaderboard.csv"), folder / "leaderboard.csv")
         typer.echo(folder)
 

@@ -286,10 +286,10 @@ def holiday_feature(times: Times, place: str) -> NDArray[np.float32]:
     try:
         found = holidays.country_holidays(country, subdiv=part or None, years=years.tolist())
     except NotImplementedError:
-        known = holidays.list_supported_countries(include_aliases=False)
-        parts = known.get(country, [])
-        here = f"parts of {country}: {', '.join(parts) or 'none'}" if country in known else f"{', '.join(known)}"
-        raise ValueError(f"holidays={place!r} is not known; known {here}.") from None
+        raise ValueError(
+            f"holidays={place!r} is no place that the library of that name knows; give a country, as 'DE', or a part "
+            "of one, as 'DE-BY'."
+        ) from None
     return np.isin(days, np.asarray(list(found), "datetime64[D]")).astype(np.float32)[:, None]
 
 

@@ -23,7 +23,7 @@ def findings(panel: Panel) -> pd.DataFrame:
     -------
     DataFrame
         ``unique_id``, the series (and channel, as in `Panel.labels`); ``kind``, one of ``"gap"`` (stamps that the frame
-        has not), ``"missing"`` (empty values of a target), ``"duplicate"`` (rows of one step made one) and
+        has not), ``"missing"`` (empty values of a target), ``"duplicate"`` (rows of one stamp made one) and
         ``"disorder"`` (a row earlier than the row before it); ``row``, a position as in ``df.iloc``: of the row after
         the gap, of the first empty value, of the last of the rows made one, of the row that runs back; ``start`` and
         ``end``, the first and last stamp concerned; ``n``, how many stamps, values or rows. By series, then by row.
@@ -72,7 +72,8 @@ def _runs(panel: Panel, kind: str, flags: NDArray[np.bool_], names: Any, *, afte
 
 
 def _merged(panel: Panel) -> pd.DataFrame:
-    at = np.flatnonzero(np.isin(panel.rows, panel.merged[:, 0]))
+    asked = panel.schema.resample is not None
+    at = np.flatnonzero(np.isin(panel.rows, [] if asked else panel.merged[:, 0]))
     sizes = dict(panel.merged.tolist())
     return _table(panel, "duplicate", panel.ids, panel.rows[at], at, at, [sizes[row] for row in panel.rows[at]])
 

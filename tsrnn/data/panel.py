@@ -152,7 +152,7 @@ class Panel:
         if schema.gaps == "error":
             validation.check_gaps(frame, names, panel.indptr, panel.times, panel.rows, steps, step)
         panel = panel._on_grid(steps)
-        return panel._split() if schema.channels == "independent" else panel
+        return panel._split() if panel._is_split else panel
 
     def _one_row_a_stamp(self, frame: pd.DataFrame) -> "Panel":
         """Rows of one stamp made one by the schema's rule; refused if there is none."""
@@ -346,8 +346,9 @@ class Panel:
         if not single:
             validation.check_columns(future, [self.schema.id_col], "id_col")
             owners = future[self.schema.id_col].to_numpy(dtype=object)
-            if self._is_split:  # names of series became text
-                owners = owners.astype(str) if len(set(wanted)) > 1 else np.repeat(wanted[:1], len(future))
+            if self._is_split:  # names became text, that of a single series its columns'
+                one = len(set(wanted)) == 1 and len(set(owners)) == 1
+                owners = np.repeat(wanted[:1], len(future)) if one else owners.astype(str)
         have = pd.MultiIndex.from_arrays([owners, stamps])
         want = pd.MultiIndex.from_arrays([np.repeat(wanted, horizon), times])
         if have.has_duplicates:

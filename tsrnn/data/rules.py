@@ -53,7 +53,7 @@ def merge(values: NDArray[np.float64], groups: NDArray[np.int64], rule: str) -> 
     if not values.shape[1]:
         return np.zeros((groups[-1] + 1, 0))
     grouped = pd.DataFrame(values).groupby(groups)
-    return (grouped.sum(min_count=1) if rule == "sum" else getattr(grouped, rule)()).to_numpy()
+    return (grouped.sum(min_count=1) if rule == "sum" else getattr(grouped, rule)()).to_numpy(copy=True)
 
 
 def fill(

@@ -178,7 +178,7 @@ class Forecaster(AbstractForecaster):
         valid = _valid_batches(rows, tail_windows(panel, held, self.horizon), batch_size, **shape)
         init_key, train_key = jax.random.split(jax.random.key(self.random_state))
         model = self._model(panel.schema)
-        with progress_bar(self.training, f"{self.name}, {windows.total:,} windows") as report:
+        with progress_bar(self.training, f"{self.name}, {windows.total:,} windows", panel.describe) as report:
             params, self.training_ = train(
                 ForecastLoss(model), WindowSampler(batch_size=batch_size, **shape),
                 _init(model, init_key, rows, **shape), (rows, _padded_index(windows)), key=train_key,

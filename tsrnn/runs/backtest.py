@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from tsrnn.config import BacktestConfig
-from tsrnn.data import datasets, read_csv
+from tsrnn.data import Panel, Schema, datasets, read_csv
 from tsrnn.evaluation import BacktestEvent, BacktestInterrupted, BacktestResult, backtest
 from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.spec import SpecError, from_spec, to_spec
@@ -25,6 +25,7 @@ def run_backtest(
     out: str | Path | None = None,
     *,
     on_event: Callable[[BacktestEvent], object] | None = None,
+    on_read: Callable[[str], object] | None = None,
 ) -> Path:
     """Backtest the models of a run file and write the run folder.
 
@@ -36,6 +37,8 @@ def run_backtest(
         The run folder; by default ``runs/<name>-<date>-<time>``. Nothing is overwritten.
     on_event : callable, optional
         As in `tsrnn.evaluation.backtest`.
+    on_read : callable, optional
+        Called with a line on what was read: `tsrnn.data.Panel.describe`.
 
     Returns
     -------
@@ -54,12 +57,15 @@ def run_backtest(
     """
     models = _models(config)
     frame = _load(config)
-    roles = config.data.model_dump(exclude={"path", "dataset", "decimal"})
+    roles = config.data.model_dump(exclude={"path", "dataset", "decimal", "freq"})
+    panel = Panel.from_frame(frame, Schema(**roles), config.data.freq)
+    if on_read is not None:
+        on_read(panel.describe())
     folds = config.backtest.model_dump(exclude={"horizon"})
     stopped = False
     with run_folder(config.name, out) as (folder, part):
         try:
-            result = backtest(models, frame, on_event=on_event, **roles, **folds)
+            result = backtest(models, panel, on_event=on_event, **folds)
         except BacktestInterrupted as stop:
             if stop.result is None:
                 raise
@@ -124,10 +130,10 @@ def _page(result: BacktestResult, figures: "Mapping[str, Figure]", models: list[
     """What was done and how it went."""
     panel, cutoffs, board = result.panel, result.metrics["cutoff"], result.leaderboard()
     first, last = (str(stamp).removesuffix(" 00:00:00") for stamp in (cutoffs.min(), cutoffs.max()))
-    n_series, n_windows = panel.labels.size, len(cutoffs) // (len(board) * panel.labels.size)
+    n_windows = len(cutoffs) // (len(board) * panel.labels.size)
     summary = (
-        f"{n_series} series of {len(panel.values):,} rows, one step being {panel.freq}; for each "
-        f"{n_windows} cutoffs, from {first} to {last}, and {result.horizon} steps forecast from them. "
+        f"{panel.describe()}. For each series {n_windows} cutoffs, from {first} to {last}, and {result.horizon} steps "
+        "forecast from them. "
         f"MASE and RMSSE are scaled by a season of {result.season_length}."
     )
     left_out = [name for name in models if name not in set(board["model"])]

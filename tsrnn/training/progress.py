@@ -10,7 +10,9 @@ __all__ = ["progress_bar"]
 
 
 @contextmanager
-def progress_bar(training: Training, label: str) -> Iterator[Callable[[int, float, float | None], None] | None]:
+def progress_bar(
+    training: Training, label: str, about: str
+) -> Iterator[Callable[[int, float, float | None], None] | None]:
     """Give a ``report`` for `tsrnn.training.loop.train` that draws a bar; None where nothing is to be shown.
 
     Parameters
@@ -19,6 +21,8 @@ def progress_bar(training: Training, label: str) -> Iterator[Callable[[int, floa
         Its ``progress`` decides; None shows the bar in a terminal only.
     label : str
         What is trained, on how much.
+    about : callable
+        Gives a line on the data, which stays when the bar is gone.
     """
     if not (sys.stderr.isatty() if training.progress is None else training.progress):
         yield None
@@ -29,6 +33,7 @@ def progress_bar(training: Training, label: str) -> Iterator[Callable[[int, floa
     what, losses = TextColumn("{task.description}"), TextColumn("{task.fields[losses]}")
     columns = (what, BarColumn(), MofNCompleteColumn(), losses, TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        bar.console.print(about(), markup=False, highlight=False, soft_wrap=True)
         task = bar.add_task(label, total=training.max_steps, losses="compiling ...")
 
         def report(step: int, loss: float, valid: float | None) -> None:
