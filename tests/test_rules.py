@@ -86,7 +86,11 @@ class TestGaps:
         indptr = np.array([0, 8])
         rows = [np.asarray(fill(values, indptr, "interpolate", np.arange(8.0)), np.float32)]
         measured = ~np.isnan(values)
-        panel = DevicePanel(*rows, np.ones((8, 1), np.float32), np.zeros((8, 0), np.float32), np.c_[measured, measured])
+        none, codes = np.zeros((8, 0), np.float32), np.zeros((8, 0), np.int32)
+        panel = DevicePanel(
+            *rows, np.ones((8, 1), np.float32), none, codes, codes, none[:1], codes[:1], np.zeros(1, np.int32),
+            np.c_[measured, measured],
+        )  # fmt: skip
         for end in range(1, 7):
             batch = gather(
                 jax.tree.map(jax.numpy.asarray, panel), np.zeros(1, np.int32), np.full(1, end, np.int32),
