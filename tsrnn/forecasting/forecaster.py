@@ -144,7 +144,7 @@ class Forecaster(AbstractForecaster):
         """The transforms as one."""
         if self.transforms is None or isinstance(self.transforms, AbstractTransform):
             return self.transforms
-        return Chain(self.transforms)
+        return Chain(self.transforms if isinstance(self.transforms, (list, tuple)) else (self.transforms,))
 
     @property
     def _model(self) -> Model:

@@ -149,7 +149,9 @@ def _part(slot: str, spec: Any, where: tuple[str | int, ...]) -> Any:
         return [_part(slot, step, (*where, i)) for i, step in enumerate(spec)]
     choices = PARTS[slot]
     kind, given = _split(spec, where)
-    cls = choices[next(iter(choices)) if kind is None else _known(kind, choices, (*where, "type"), slot.removesuffix("s"))]
+    cls = choices[
+        next(iter(choices)) if kind is None else _known(kind, choices, (*where, "type"), slot.removesuffix("s"))
+    ]
     names, hints = artifact.part_fields(cls), get_type_hints(cls)
     values = {}
     for key, value in given.items():
