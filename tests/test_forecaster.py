@@ -369,3 +369,9 @@ def test_a_list_of_transforms_is_a_chain_in_a_specification():
     model = from_spec(spec, horizon=3)
     assert model.transforms == [transforms.Log1p(), transforms.Difference(12)]
     assert from_spec(to_spec(model)).transforms == model.transforms
+
+
+@pytest.mark.parametrize("bad", [tsrnn.StandardScaler, "Log1p", ["Log1p"]])
+def test_what_is_no_transform_is_refused_in_fit(ragged, bad):
+    with pytest.raises(ValueError, match=r"a chain is made of transforms such as StandardScaler\(\), got"):
+        small(transforms=bad).fit(ragged)

@@ -459,3 +459,27 @@ class TestCovariates:
     def test_columns_that_are_never_observed_together_are_named(self, df):
         with pytest.raises(DataError, match=r"in all of the covariates \['heat', 'rain'\]"):
             Covariates(preprocessing.MinMaxScaler()).fit(df.assign(heat=np.nan), **ROLES)
+
+
+@every_transform
+@pytest.mark.parametrize("name", ["carparts", "nn5"])
+def test_real_demand_there_and_back(shared_data, transform, name):
+    df = pd.read_csv(shared_data / "forecast" / name / f"{name}.csv.gz", parse_dates=["ds"])
+    df = df[df["unique_id"].isin(df["unique_id"].unique()[:60])]
+    if any(isinstance(step, BoxCox) for step in getattr(transform, "steps", [transform])):
+        df = df[(df["y"] > 0).groupby(df["unique_id"]).transform("any")]
+        with pytest.raises(DataError, match=r"BoxCox takes values above 0, but series .* has 0 at row"):
+            transform.fit(df)
+        df = df.assign(y=df["y"] + 1)
+    panel = Panel.from_frame(df)
+    assert np.isnan(panel.values).any()
+    assert (panel.values <= 0).any() or not (df["y"] <= 0).any()
+    fitted = transform.fit(panel.until(panel.lengths - 8))
+    ends, series = panel.lengths - 8, np.arange(len(panel.ids))
+    there = fitted.transform(panel)
+    rows = (panel.indptr[:-1] + ends)[:, None] + np.arange(8)
+    want = panel.values[rows]
+    whole = ~np.isnan(there.values[rows]).any(axis=(1, 2))  # without a missing step all come back
+    back = fitted.inverse_forecast(there.values[rows][..., None], panel, series, ends)[..., 0]
+    np.testing.assert_allclose(back[whole], want[whole], rtol=1e-6, atol=1e-6)
+    assert whole.any()

@@ -150,7 +150,7 @@ class Forecaster(AbstractForecaster):
         """The transforms as one."""
         if self.transforms is None or isinstance(self.transforms, AbstractTransform):
             return self.transforms
-        return Chain(self.transforms)
+        return Chain(self.transforms if isinstance(self.transforms, (list, tuple)) else (self.transforms,))
 
     def _model(self, schema: Schema) -> Model:
         """The model; its embedding tables have bucketed sizes, so that a few categories more share a program."""

@@ -186,7 +186,7 @@ def _log_variance(x: Floats, panel: Panel) -> Floats:
 
 
 def _best_power(unlikely: Callable[[Floats], Floats], low: float, high: float, panel: Panel) -> Floats:
-    """The power of every series and channel at which a function of (N, C) is least, by golden section, to 1e-7.
+    """The power of every series and channel at which a function of (N, C) is least, by golden section, to 1e-5.
 
     References
     ----------
@@ -196,7 +196,7 @@ def _best_power(unlikely: Callable[[Floats], Floats], low: float, high: float, p
     a, b = np.full(shape, float(low)), np.full(shape, float(high))
     left, right = b - _GOLDEN * (b - a), a + _GOLDEN * (b - a)
     at_left, at_right = unlikely(left), unlikely(right)
-    while (b - a).max(initial=0) > 1e-7:
+    while (b - a).max(initial=0) > 1e-5:
         lower = at_left < at_right  # then the least value lies below `right`
         a, b = np.where(lower, a, left), np.where(lower, right, b)
         new = np.where(lower, b - _GOLDEN * (b - a), a + _GOLDEN * (b - a))
