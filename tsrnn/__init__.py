@@ -11,7 +11,7 @@ from typing import Any
 __version__ = version("tsrnn")
 
 _FACE = {
-    "data": ("DataError", "Panel", "read_csv"),
+    "data": ("DataError", "Panel", "read_csv", "read_table"),
     "forecasting.baselines": ("Drift", "HistoricAverage", "Naive", "SeasonalNaive"),
     "forecasting.forecaster": ("Forecaster",),
     "forecasting.spec": ("load",),

@@ -226,8 +226,10 @@ def _months(days: Times) -> NDArray[np.int64]:
 
 def _mode(values: NDArray[np.int64]) -> int:
     """The most common positive value, the smaller one of equals."""
-    found, counts = np.unique(values[values > 0], return_counts=True)
-    return int(found[counts.argmax()]) if len(found) else 1
+    codes, found = pd.factorize(values)  # no sort: there are many values and few different ones
+    counts = np.bincount(codes, minlength=len(found))[found > 0]
+    found = found[found > 0]
+    return int(found[counts == counts.max()].min()) if len(found) else 1
 
 
 def to_times(values: "pd.Series[Any] | pd.Index[Any]", *, wall: bool = False) -> tuple[Times, str | None]:

@@ -1,32 +1,117 @@
-"""Reading files into frames."""
+"""Reading files into frames: CSV and Parquet; one file, a pattern of names, a folder, or a partitioned folder."""
 
 import csv
 import re
 import warnings
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
+from typing import Any, Literal, TypedDict, Unpack
+from urllib.parse import unquote
 
 import pandas as pd
 
 from tsrnn.data import validation
 
-__all__ = ["read_csv"]
+__all__ = ["Reading", "find_files", "read_csv", "read_table"]
+
+_PARQUET = (".parquet", ".pq")
+_ENDINGS = (*_PARQUET, *(text + packed for text in (".csv", ".tsv") for packed in ("", ".gz", ".bz2", ".xz", ".zip")))
+"""Files of a folder that are tables."""
 
 
-def read_csv(
-    path: str | Path, *, time_col: str = "ds", delimiter: str | None = None, decimal: str = "."
-) -> pd.DataFrame:
-    """Read a CSV file with a time column into a frame, rows and order as they stand in the file.
+class Reading(TypedDict, total=False):
+    """The keywords by which a file is read; see `read_table` for their meaning and defaults."""
+
+    time_col: str
+    id_col: str
+    id_from: Literal["file"] | None
+    delimiter: str | None
+    decimal: str
+    time_format: str | None
+    na_values: str | float | Sequence[str | float]
+    encoding: str
+    time_zone: str | None
+
+
+def read_csv(path: str | Path, **reading: Unpack[Reading]) -> pd.DataFrame:
+    r"""Read one file with a time column into a frame: `read_table` where there is no pattern and no folder.
 
     Parameters
     ----------
     path : str or Path
-        The file; compressed files (``.gz``, ``.zip`` ...) are read by their ending.
+        The file.
+    **reading
+        ``time_col``, ``delimiter``, ``decimal``, ``time_format`` ... as in `read_table`.
+
+    Returns
+    -------
+    DataFrame
+        As of `read_table`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    DataError
+        As of `read_table`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp(), "pump.csv")
+    >>> _ = file.write_text("when;flow\n31/01/24 00;1,5\n31/01/24 01;-9999\n")
+    >>> read_csv(file, time_col="when", decimal=",", time_format="%d/%m/%y %H", na_values=-9999)
+                     when  flow
+    0 2024-01-31 00:00:00   1.5
+    1 2024-01-31 01:00:00   NaN
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    return read_table(path, **reading)
+
+
+def read_table(
+    path: str | Path,
+    *,
+    time_col: str = "ds",
+    id_col: str = "unique_id",
+    id_from: Literal["file"] | None = None,
+    delimiter: str | None = None,
+    decimal: str = ".",
+    time_format: str | None = None,
+    na_values: str | float | Sequence[str | float] = (),
+    encoding: str = "utf-8",
+    time_zone: str | None = None,
+) -> pd.DataFrame:
+    r"""Read files with a time column into one frame, rows and order as they stand in the files.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file, a pattern (``"data/*.csv"``), or a folder, whose files are read with those of its subfolders; several
+        are put one below the other by name. Files that end in ``.parquet`` or ``.pq`` are Parquet (this needs
+        ``pyarrow``), all others CSV, compressed ones (``.gz``, ``.zip`` ...) included. In a folder, and where a
+        pattern begins, folder names such as ``store=12`` become columns.
     time_col : str, default "ds"
         The column with time stamps (ISO 8601, or another format used by every row) or integers.
+    id_col : str, default "unique_id"
+        The column with the series' names, if there is one: read as text, and as integers if all are plain ones.
+    id_from : {"file"}, optional
+        ``"file"``: each file is a series; its name without the ending becomes the column ``id_col``.
     delimiter : str, optional
-        The character between fields; guessed from the header line when not given.
+        The character between fields of a CSV file; guessed from the header line when not given.
     decimal : str, default "."
-        The decimal mark.
+        The decimal mark of a CSV file.
+    time_format : str, optional
+        The layout of the stamps, as in `datetime.datetime.strptime`: ``"%d/%m/%y %H"``. Needed to read integers such as
+        20240131 as stamps.
+    na_values : str, number or sequence of them, optional
+        Values that stand for a missing one, as -9999, besides empty fields and pandas' own words such as ``NULL``.
+    encoding : str, default "utf-8"
+        How the text of a CSV file is written.
+    time_zone : str, optional
+        The zone of the stamps' clock, as ``"Europe/Berlin"``; stamps with an offset from UTC are converted to it.
 
     Returns
     -------
@@ -35,28 +120,177 @@ def read_csv(
 
     Raises
     ------
+    FileNotFoundError
+        If nothing is there.
     DataError
-        If the file is empty, is not a table, lacks the time column, or has an unreadable stamp.
+        If a file is empty, is not a table, lacks the time column, has an unreadable stamp, or other columns than the
+        file before it.
+
+    Warns
+    -----
+    UserWarning
+        If blanks around the names of columns were stripped; where two names would become one, all stay as they are.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name in ("north", "south"):
+    ...     _ = (folder / f"{name}.csv").write_text("ds,y\n2024-01-01,1\n2024-01-02,2\n")
+    >>> read_table(folder / "*.csv", id_from="file")
+      unique_id         ds  y
+    0     north 2024-01-01  1
+    1     north 2024-01-02  2
+    2     south 2024-01-01  1
+    3     south 2024-01-02  2
+    """
+    if id_from not in (None, "file"):
+        raise ValueError(f"id_from must be 'file' or None, got {id_from!r}.")
+    words: list[Any] = [na_values] if isinstance(na_values, (str, int, float)) else list(na_values)
+    root, files = find_files(path)
+    parts: list[pd.DataFrame] = []
+    for file in files:
+        if _is_parquet(file):
+            given = [delimiter is not None, decimal != ".", encoding != "utf-8"]
+            validation.check_parquet(file, ("delimiter", "decimal", "encoding"), given)
+            part = _read_parquet(file, words)
+            validation.check_columns(part, [time_col], "time_col")
+        else:
+            text = [id_col, time_col] if time_format else [id_col]
+            part = _read_text(
+                file, text, time_col, delimiter=delimiter, decimal=decimal, words=words, encoding=encoding
+            )
+        if not len(part):
+            raise validation.DataError(f"{file} has a header and no rows.")
+        keys = dict(folder.split("=", 1) for folder in file.relative_to(root).parts[:-1] if "=" in folder)
+        added: dict[str, str | None] = {id_col: _stem(file)} if id_from else {}
+        added |= {key: unquote(value) for key, value in keys.items() if value != "__HIVE_DEFAULT_PARTITION__"}
+        validation.check_added(file, part, [*added])
+        added |= dict.fromkeys(keys.keys() - added.keys())
+        for at, (name, value) in enumerate(added.items()):
+            part.insert(at, name, pd.Series(value, part.index, dtype="str"))
+        if parts:
+            validation.check_same_columns(files[0], parts[0], file, part)
+        parts.append(part)
+    starts = [0, *accumulate(map(len, parts))]
+    frame = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+    frame.attrs[validation.SOURCE] = [
+        [file.relative_to(root).as_posix(), start] for file, start in zip(files, starts[:-1], strict=True)
+    ]
+    for name in {id_col, *keys}.intersection(frame.columns):
+        frame[name] = _plain_integers(frame[name])
+    frame[time_col] = validation.parse_times(frame[time_col], frame, time_col, time_format)
+    if time_zone is not None:
+        frame[time_col] = validation.on_clock(frame, time_col, id_col, time_zone)
+    return frame
+
+
+def find_files(path: str | Path) -> tuple[Path, list[Path]]:
+    """The files that a path stands for, by name, and the folder below which folder names are columns.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file, a pattern or a folder, as in `read_table`.
+
+    Returns
+    -------
+    root : Path
+    files : list of Path
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp(), "store=12", "part-0.csv")
+    >>> file.parent.mkdir()
+    >>> file.touch()
+    >>> find_files(file.parents[1]) == (file.parents[1], [file])
+    True
     """
     path = Path(path)
-    if not path.exists():
+    if path.is_file():
+        return path.parent, [path]
+    wild = next((i for i, part in enumerate(path.parts) if re.search(r"[*?\[]", part)), None)
+    if path.is_dir():
+        found = [file for file in path.rglob("*") if file.name.endswith(_ENDINGS)]
+    elif wild is None:
         raise FileNotFoundError(f"no such file: {path}")
+    else:
+        path, pattern = Path(*path.parts[:wild]), str(Path(*path.parts[wild:]))
+        found = list(path.glob(pattern))
+    hidden = (".", "_")  # what others wrote beside the data
+    files = sorted(f for f in found if f.is_file() and not any(p.startswith(hidden) for p in f.relative_to(path).parts))
+    if not files:
+        what = "CSV or Parquet file in" if wild is None else "file that matches"
+        raise FileNotFoundError(f"no {what} {path if wild is None else path / pattern}")
+    return path, files
+
+
+def _is_parquet(file: Path) -> bool:
+    return file.name.endswith(_PARQUET)
+
+
+def _stem(file: Path) -> str:
+    ending = max((e for e in (*_ENDINGS, file.suffix) if file.name.endswith(e)), key=len)
+    return file.name.removesuffix(ending)
+
+
+def _read_parquet(file: Path, words: list[Any]) -> pd.DataFrame:
     try:
-        first = pd.read_csv(path, header=None, nrows=1, sep="\x00", engine="python", dtype=str, quoting=csv.QUOTE_NONE)
+        frame = pd.read_parquet(file, engine="pyarrow", partitioning=None)
+    except ValueError as error:  # pyarrow's ArrowInvalid
+        raise validation.DataError(f"{file} cannot be read as Parquet: {error}") from None
+    frame.attrs = {}
+    named = [level for level in frame.index.names if level is not None]
+    frame = frame.reset_index(named) if named else frame.reset_index(drop=True)
+    return frame.mask(frame.isin(words)) if words else frame
+
+
+def _read_text(
+    file: Path,
+    text: list[str],
+    time_col: str,
+    *,
+    delimiter: str | None,
+    decimal: str,
+    words: list[Any],
+    encoding: str,
+) -> pd.DataFrame:
+    """A CSV file; the columns ``text`` as they are written."""
+    try:
+        first = pd.read_csv(
+            file,
+            header=None,
+            nrows=1,
+            sep="\x00",
+            engine="python",
+            dtype=str,
+            quoting=csv.QUOTE_NONE,
+            encoding=encoding,
+        )
         header = str(first.iloc[0, 0])
         delimiter = delimiter or max(",;\t|", key=header.count)
-        names = [name for name in next(csv.reader([header], delimiter=delimiter)) if name]
-        validation.check_columns(pd.DataFrame(columns=names), [time_col], "time_col")
+        names = next(csv.reader([header], delimiter=delimiter))
+        stripped = _strip(file, names)
+        validation.check_columns(pd.DataFrame(columns=[name for name in stripped if name]), [time_col], "time_col")
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header would lose fields
             frame = pd.read_csv(
-                path, sep=delimiter, decimal=decimal, low_memory=False, skip_blank_lines=False, index_col=False
-            )
+                file, sep=delimiter, decimal=decimal, low_memory=False, skip_blank_lines=False, index_col=False,
+                dtype={old: "str" for old, new in zip(names, stripped, strict=True) if new in text},
+                na_values=words, encoding=encoding,
+            )  # fmt: skip
     except pd.errors.EmptyDataError:
-        raise validation.DataError(f"{path} is empty.") from None
+        raise validation.DataError(f"{file} is empty.") from None
     except UnicodeDecodeError as error:
         raise validation.DataError(
-            f"{path} is not text in UTF-8: {error.reason} at byte {error.start}. Save it in that encoding."
+            f"{file} is not text in {encoding.upper()}: {error.reason} at byte {error.start}. Save it in that "
+            "encoding, or name its own with encoding=..., as 'latin-1'."
         ) from None
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         why = re.sub(
@@ -64,9 +298,24 @@ def read_csv(
             rf"line \2 has \3 fields, the lines above have \1. Correct it, or quote a field that holds {delimiter!r}",
             str(error).strip(),
         )
-        raise validation.DataError(f"{path} cannot be read as a table: {why}.") from None
-    frame.attrs[validation.SOURCE] = path.name
-    if not len(frame):
-        raise validation.DataError(f"{path} has a header and no rows.")
-    frame[time_col] = validation.parse_times(frame[time_col], frame, time_col)
-    return frame
+        raise validation.DataError(f"{file} cannot be read as a table: {why}.") from None
+    return frame.rename(columns=dict(zip(names, stripped, strict=True)))
+
+
+def _strip(file: Path, names: list[str]) -> list[str]:
+    """Names of columns without blanks around them, unless two would become one."""
+    stripped = [name.strip() for name in names]
+    odd = [name for name, bare in zip(names, stripped, strict=True) if name != bare]
+    if not odd or len(set(stripped)) < len(set(names)):
+        return names
+    warnings.warn(
+        f"{file.name}: blanks around the names of {len(odd)} columns were stripped, as in {odd[0]!r}.", stacklevel=4
+    )
+    return stripped
+
+
+def _plain_integers(names: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Text as integers if each one is written as Python would write it, ``7`` and not ``007``."""
+    if pd.api.types.is_string_dtype(names) and bool(names.str.fullmatch(r"-?(0|[1-9]\d{0,17})").all()):
+        return names.astype("int64")
+    return names

@@ -1,13 +1,16 @@
 """The one place that complains about input.
 
 Every message says what is wrong, where (series, row, column), what was found, and what to do. Rows are counted from 0
-as in ``df.iloc``; for a frame that `tsrnn.data.read_csv` made, the line of the file is named too.
+as in ``df.iloc``; for a frame that `tsrnn.data.read_table` made, the line of the file is named too.
 """
 
 import difflib
 import re
 import warnings
-from collections.abc import Iterable
+import zoneinfo
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +23,8 @@ from tsrnn.data.calendar import Frequency, Times
 __all__ = ["DataError"]
 
 SOURCE = "tsrnn_source"
-"""Key of ``df.attrs`` under which `tsrnn.data.read_csv` notes the file that a frame came from."""
+"""Key of ``df.attrs`` under which `tsrnn.data.read_table` notes the files that a frame came from: a list of
+``[name, first row]``."""
 
 
 Names = NDArray[Any]
@@ -33,8 +37,12 @@ class DataError(ValueError):
 
 def row(frame: "pd.DataFrame | pd.Series[Any]", position: np.integer[Any] | int) -> str:
     """Name a row for people: ``row 12``, or ``row 12 (line 14 of sales.csv)``."""
-    source = frame.attrs.get(SOURCE)
-    return f"row {position}" + (f" (line {position + 2} of {source})" if source else "")
+    files = frame.attrs.get(SOURCE)
+    if not files:
+        return f"row {position}"
+    name, start = files[bisect_right([start for _, start in files], position) - 1]
+    own = int(position) - start
+    return f"row {position} ({f'row {own}' if name.endswith(('.parquet', '.pq')) else f'line {own + 2}'} of {name})"
 
 
 def check_columns(frame: pd.DataFrame, wanted: Iterable[str], role: str) -> None:
@@ -53,14 +61,23 @@ def check_columns(frame: pd.DataFrame, wanted: Iterable[str], role: str) -> None
         raise DataError(f"the column name {doubled[0]!r} stands twice; rename one of the two.")
 
 
-def parse_times(column: "pd.Series[Any]", frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
-    """A time column as datetime or integer; text is parsed, and the first unreadable stamp is named."""
+def parse_times(
+    column: "pd.Series[Any]", frame: pd.DataFrame, name: str, layout: str | None = None
+) -> "pd.Series[Any]":
+    """A time column as datetime or integer; text is parsed, and the first unreadable stamp is named.
+
+    With a ``layout`` (as of strptime) integers are text too.
+    """
     missing = np.flatnonzero(column.isna().to_numpy())
     if len(missing):
         raise DataError(f"{row(frame, missing[0])} has no time stamp in column {name!r}; fill it in or drop the row.")
     if isinstance(column.dtype, pd.PeriodDtype):
         return pd.Series(pd.PeriodIndex(column).to_timestamp(), index=column.index)
-    if pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_integer_dtype(column):
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return column
+    if layout is not None:
+        return _read_layout(column, frame, name, layout)
+    if pd.api.types.is_integer_dtype(column):
         return column
     if pd.api.types.is_float_dtype(column):
         odd = np.flatnonzero(~np.isfinite(column) | (np.trunc(column) != column))
@@ -70,7 +87,17 @@ def parse_times(column: "pd.Series[Any]", frame: pd.DataFrame, name: str) -> "pd
             f"column {name!r} holds fractional times: {row(frame, odd[0])} has {column.iloc[odd[0]]!r}. "
             "Use integers or time stamps."
         )
-    parsed = _read_stamps(column.astype("str"))
+    text = column.astype("str")
+    parsed = _read_stamps(text)
+    if parsed.dt.tz is not None:
+        offset = text.str.contains(_OFFSET)
+        odd = np.flatnonzero((offset != offset.iloc[0]).to_numpy())
+        if len(odd):
+            raise DataError(
+                f"column {name!r} mixes stamps with and without an offset from UTC: {text.iloc[0]!r} at "
+                f"{row(frame, 0)}, {text.iloc[odd[0]]!r} at {row(frame, odd[0])}; {len(odd)} unlike the first in all. "
+                "Write all of them with the offset, or none."
+            )
     bad = np.flatnonzero(parsed.isna().to_numpy())
     if len(bad):
         raise DataError(
@@ -79,6 +106,80 @@ def parse_times(column: "pd.Series[Any]", frame: pd.DataFrame, name: str) -> "pd
             "pd.to_datetime(..., format=...) first."
         )
     return parsed
+
+
+_OFFSET = r"(?:\d:\d\d.*[+-]\d\d(?::?\d\d)?|\d ?(?:Z|UTC|GMT))$"
+"""The end of a stamp with a time of day and an offset from UTC."""
+
+
+def _read_layout(column: "pd.Series[Any]", frame: pd.DataFrame, name: str, layout: str) -> "pd.Series[Any]":
+    """Text or integers as stamps of a given layout."""
+    text = column.astype("str")
+    try:
+        parsed = pd.to_datetime(text, errors="coerce", format=layout, utc="%z" in layout)
+    except ValueError as error:
+        raise DataError(f"time_format={layout!r} is no layout of stamps: {error}.") from None
+    bad = np.flatnonzero(parsed.isna().to_numpy())
+    if len(bad):
+        raise DataError(
+            f"{row(frame, bad[0])}, column {name!r}: {text.iloc[bad[0]]!r} does not have the layout "
+            f"time_format={layout!r}; {len(bad)} such in all. Correct it, or give the layout that all rows have."
+        )
+    return parsed
+
+
+def on_clock(frame: pd.DataFrame, time_col: str, id_col: str, zone: str) -> "pd.Series[Any]":
+    """The time column in a time zone: stamps with an offset are converted, others are read from the zone's clock.
+
+    Of an hour that the clock repeats, the stamp that stands first in its series is the earlier one.
+    """
+    column = frame[time_col]
+    try:
+        tz = zoneinfo.ZoneInfo(zone)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        raise DataError(f"time_zone={zone!r} is not known; give a name as 'Europe/Berlin' or 'UTC'.") from None
+    if not pd.api.types.is_datetime64_any_dtype(column):
+        raise DataError(f"column {time_col!r} holds integers; time_zone={zone!r} is for stamps. Leave it out.")
+    if column.dt.tz is not None:
+        return pd.Series(column.dt.tz_convert(tz))
+    keys = [c for c in (id_col, time_col) if c in frame.columns]
+    first, twice = ~frame.duplicated(keys), frame.duplicated(keys, keep=False)
+    placed = column.dt.tz_localize(tz, ambiguous=first.to_numpy(), nonexistent="NaT")
+    unclear = column.dt.tz_localize(tz, ambiguous="NaT", nonexistent="NaT").isna() & ~twice
+    for wrong, what in ((placed.isna(), "is skipped"), (unclear, "comes twice")):
+        bad = np.flatnonzero(wrong.to_numpy())
+        if len(bad):
+            raise DataError(
+                f"{row(frame, bad[0])}, column {time_col!r}: {column.iloc[bad[0]]} {what} on the clock of {zone}, "
+                f"which is changed then; {len(bad)} such in all. Write the stamps with their offset from UTC, as "
+                "2024-10-27 02:30+02:00, or name the zone that they were written in."
+            )
+    return pd.Series(placed)
+
+
+def check_parquet(file: Path, names: Sequence[str], given: Sequence[bool]) -> None:
+    """Raise if options of CSV files were given for a Parquet file."""
+    for name, was in zip(names, given, strict=True):
+        if was:
+            raise DataError(f"{file} is Parquet, for which {name} means nothing; leave it out.")
+
+
+def check_added(file: Path, frame: pd.DataFrame, added: Sequence[str]) -> None:
+    """Raise if a column that the file's path gives stands in the file too."""
+    for name in added:
+        if name in frame.columns:
+            raise DataError(
+                f"{file} has a column {name!r}, which its path gives too. Drop one: read the file alone, leave id_from "
+                "out, or choose another id_col."
+            )
+
+
+def check_same_columns(first: Path, one: pd.DataFrame, second: Path, other: pd.DataFrame) -> None:
+    """Raise if two files do not have the same columns."""
+    for name in [*one.columns, *other.columns]:
+        if (name in one.columns) != (name in other.columns):
+            has, lacks = (first, second) if name in one.columns else (second, first)
+            raise DataError(f"{lacks} lacks the column {name!r}, which {has} has. Read them one by one, or add it.")
 
 
 def _read_stamps(text: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -200,10 +301,13 @@ def check_grid(
             f"{_stamp(times[at - 1])} and {_stamp(times[at])} at {row(frame, rows[at])}; the grid would have over 100 "
             "rows for each that is there. Correct the stamp, or give the frequency meant with freq=..."
         )
-    for i in np.flatnonzero(np.diff(indptr) > 3):  # three gaps alike are no accident
-        own = gaps[indptr[i] : indptr[i + 1] - 1]
-        if own.min() > 1 and own.max() <= 1.25 * own.min():  # months have 28 to 31 days
-            every = f"{own.min()}" if own.min() == own.max() else f"{own.min()} to {own.max()}"
+    if gaps.max(initial=0) > 1:
+        most = np.maximum.reduceat(np.append(gaps, 0), indptr[:-1])
+        gaps[indptr[1:-1] - 1] = np.iinfo(gaps.dtype).max  # between two series: below no minimum
+        least = np.minimum.reduceat(np.append(gaps, np.iinfo(gaps.dtype).max), indptr[:-1])
+        # Three gaps alike are no accident; months have 28 to 31 days.
+        for i in np.flatnonzero((np.diff(indptr) > 3) & (least > 1) & (most <= 1.25 * least))[:1]:
+            every = f"{least[i]}" if least[i] == most[i] else f"{least[i]} to {most[i]}"
             raise DataError(
                 f"mixed frequencies: series {ids[i]!r} has a stamp every {every} steps of freq={freq!s}, which is the "
                 "step of the others. Split the frame by frequency, or resample to a common one."

@@ -2,7 +2,7 @@
 
 Through one step the derivative is linear: elementwise factors, known before it arrives, and one product with the
 recurrent weights. Short sequences keep the factors of every step from the forward scan. Long ones keep the states only
-and compute the factors again for a stretch of steps at once: a quarter of the memory, which in our measurements is also
+and compute the factors again for a stretch of steps at once: a fraction of the memory, which in our measurements is also
 the faster way as soon as the factors leave the cache (1.2-1.4 times; .85 where they fit). The gradients of the weights
 are one product a stretch, where automatic differentiation would add up a small product a step.
 """
@@ -25,7 +25,7 @@ Factors = tuple[Array, ...]
 Result = tuple[State, Float[Array, "T B D"]]
 Valid = Bool[Array, "T B"] | None
 
-SMALL = 2**21
+SMALL = 2**20
 """Bytes of all ``h`` of a sequence up to which the factors are kept."""
 
 ROWS = 1024
