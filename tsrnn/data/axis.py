@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,8 @@ from numpy.typing import NDArray
 
 from tsrnn.data.calendar import Frequency, Times
 from tsrnn.data.stamps import Stamps
-from tsrnn.data.validation import row
 
-__all__ = ["Axis", "Finding", "TimeColumn", "duration", "findings"]
+__all__ = ["Axis", "Finding", "TimeColumn", "duration", "findings", "line_of", "words"]
 
 _NICE = ("s", "2s", "5s", "10s", "15s", "30s", "min", "2min", "5min", "10min", "15min", "30min", "h", "90min", "2h",
          "3h", "4h", "6h", "12h", "D", "W")  # fmt: skip
@@ -30,7 +30,7 @@ class Finding:
     column : str or None
         The column, if it is about one.
     row : int or None
-        Where it begins, counted from 0 as in ``df.iloc``.
+        Where it begins, counted from 0 as in ``df.iloc``; the text names the line of the file, which is 2 more.
     blocks : bool
         Whether `tsrnn.read_csv` refuses the file until this is corrected.
     """
@@ -212,6 +212,17 @@ class Axis:
         )
 
 
+def line_of(position: np.integer[Any] | int) -> str:
+    """Name a row by its line in the file.
+
+    Examples
+    --------
+    >>> line_of(0)
+    'line 2'
+    """
+    return f"line {int(position) + 2}"
+
+
 def stamp(time: np.generic) -> str:
     """A stamp as people write it; no time of day at midnight."""
     if not isinstance(time, np.datetime64):
@@ -237,7 +248,26 @@ def duration(step: float, dated: bool) -> str:
     return " ".join(parts[:2]) or "0 s"
 
 
-def findings(axis: Axis, frame: pd.DataFrame, equal: int) -> list[Finding]:
+def words(freq: Frequency | None) -> str:
+    """One step as people say it.
+
+    Examples
+    --------
+    >>> words(Frequency.parse("15min")), words(Frequency.parse("QS")), words(Frequency.parse(3))
+    ('15 min', '3 months', '3')
+    """
+    if freq is None:
+        return ""
+    if freq.kind == "business":
+        return "1 business day"
+    if freq.kind == "month":
+        years = freq.step % 12 == 0
+        count = freq.step // 12 if years else freq.step
+        return f"{count} {'year' if years else 'month'}{'s' if count > 1 else ''}"
+    return duration(freq.step, freq.kind == "fixed")
+
+
+def findings(axis: Axis, equal: int) -> list[Finding]:
     """What is odd about the stamps; ``equal`` rows repeat not only a stamp but a whole row."""
     found = []
     back = axis.backward
@@ -245,34 +275,37 @@ def findings(axis: Axis, frame: pd.DataFrame, equal: int) -> list[Finding]:
         text = "The newest row comes first; time runs backwards through the file. Sort it by time after reading."
         found.append(Finding("newest_first", text, row=int(back[0])))
     elif len(back):
-        text = f"Time runs back {_times(len(back))}, first at {row(frame, back[0])}. Sort it by time after reading."
+        text = f"Time runs back {_times(len(back))}, first at {line_of(back[0])}. Sort it by time after reading."
         found.append(Finding("back_steps", text, row=int(back[0])))
     twice = axis.order[axis.repeated]
     if len(twice):
-        text = f"{_rows(len(twice))} the stamp of another row, first {row(frame, twice.min())}"
+        text = f"{_rows(len(twice))} the stamp of another row, first {line_of(twice.min())}"
         whole = "all of them whole rows twice" if equal == len(twice) else f"{equal:,} of them whole rows twice"
         text += f"; {whole}." if equal else ", with other values."
         found.append(Finding("duplicates", text, row=int(twice.min())))
     if len(axis.gaps):
-        found.append(_gaps(axis, frame))
+        found.append(_gaps(axis))
     elif axis.freq is not None and not axis.regular:
-        found.append(_irregular(axis, frame))
+        found.append(_irregular(axis))
     return found
 
 
-def _gaps(axis: Axis, frame: pd.DataFrame) -> Finding:
+def _gaps(axis: Axis) -> Finding:
     lacking = axis.multiples[axis.gaps - 1] - 1
     first, longest = axis.order[axis.gaps].min(), axis.gaps[lacking.argmax()]
     n, at = int(lacking.max()), axis.order[longest]
-    where = f"{len(axis.gaps):,} places, first before {row(frame, first)}"
-    long = f"the longest gap lacks {n:,}, after {stamp(axis.times[longest - 1])}, before {row(frame, at)}"
+    where = f"{len(axis.gaps):,} places, first before {line_of(first)}"
+    after = f"after {stamp(axis.times[longest - 1])}"
+    long = f"; {n:,} at once {after}, before {line_of(at)}"
     if len(axis.gaps) == 1:
-        where, long = f"one place, before {row(frame, first)}", f"it comes after {stamp(axis.times[longest - 1])}"
+        where, long = f"one place, before {line_of(first)}", f", {after}"
+    elif n == 1:
+        long = ", one at each"
     missing = f"{lacking.sum():,} stamps are missing" if lacking.sum() > 1 else "1 stamp is missing"
-    return Finding("gaps", f"{missing} at {where}; {long}. One step is {axis.freq}.", row=int(first))
+    return Finding("gaps", f"{missing} at {where}{long}. One step is {words(axis.freq)}.", row=int(first))
 
 
-def _irregular(axis: Axis, frame: pd.DataFrame) -> Finding:
+def _irregular(axis: Axis) -> Finding:
     low, median, high = (duration(q, axis.dated) for q in np.quantile(axis.steps, [0.05, 0.5, 0.95]))
     inside = ~axis.breaks[1:]
     steps = np.where(inside, np.diff(axis.times).astype(np.int64), 0)
@@ -280,8 +313,9 @@ def _irregular(axis: Axis, frame: pd.DataFrame) -> Finding:
     at = axis.order[longest]
     span = duration(float(axis.steps.max()), axis.dated)
     text = (
-        f"Sampling is irregular: {axis.share_on_rate:.0%} of the steps are {axis.freq}, the most common one; the median is "
-        f"{median}, nine in ten lie between {low} and {high}. The longest is {span}, before {row(frame, at)}."
+        f"Sampling is irregular: {axis.share_on_rate:.0%} of the steps are {words(axis.freq)}, the most common one; "
+        f"the median is {median}, nine in ten lie between {low} and {high}. The longest is {span}, "
+        f"before {line_of(at)}."
     )
     return Finding("irregular", text, row=int(at))
 

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from tsrnn.data import profile
-from tsrnn.data.axis import Axis, Finding, duration
+from tsrnn.data.axis import Axis, Finding, duration, line_of
 from tsrnn.data.calendar import Frequency
 from tsrnn.data.profile import Field, Run
 from tsrnn.data.stamps import Stamps
-from tsrnn.data.validation import row
 
 __all__ = ["Column", "describe", "some"]
 
@@ -63,7 +61,6 @@ class Column:
     note: str
 
 
-
 def some(names: Iterable[str], shown: int = _NAMED) -> str:
     """The first few of many names.
 
@@ -78,25 +75,33 @@ def some(names: Iterable[str], shown: int = _NAMED) -> str:
 
 
 def describe(
-    fields: Sequence[Field], frame: pd.DataFrame, stamps: Stamps | None, line: Axis | None, series: Sequence[int]
+    fields: Sequence[Field], stamps: Stamps | None, line: Axis | None, series: Sequence[int]
 ) -> tuple[list[Column], list[Finding]]:
     """Every column, and what is odd about each; ``line`` puts the rows in the order of time."""
     columns, found = [], []
     timed = () if stamps is None else (stamps.column, stamps.clock)
+    measured = [i for i in range(len(fields)) if i not in timed and i not in series]
+    codes = dict(zip(measured, profile.outstanding([fields[i] for i in measured]), strict=True))
     for i, field in enumerate(fields):
         if i in timed or i in series:
             kind = "stamp" if stamps is not None and i == stamps.column else field.kind
             role = "time" if i in timed else "series"
             columns.append(Column(field.name, role, kind, None, 0, len(field.texts), None, None, None, {}, None, ""))
             continue
-        column, about = _describe(field.without(profile.outstanding(field)), frame, line)
+        column, about = _describe(field.without(codes[i]), line)
         columns.append(column)
         found += about
+    constant = [f"{column.name!r}" for column in columns if column.note.startswith("constant")]
+    if constant:
+        found.append(Finding("constant", f"One value throughout: {some(constant, 8)}."))
+    empty = [f"{column.name!r}" for column in columns if column.kind == "empty"]
+    if empty:
+        found.append(Finding("empty", f"No value at all: {some(empty, 8)}."))
     return columns, found
 
 
-def _describe(field: Field, frame: pd.DataFrame, line: Axis | None) -> tuple[Column, list[Finding]]:
-    found = [_mark(field, mark, n, frame) for mark, n in field.marks().items() if mark in field.untold()]
+def _describe(field: Field, line: Axis | None) -> tuple[Column, list[Finding]]:
+    found = [_mark(field, mark, n) for mark, n in field.marks().items() if mark in field.untold()]
     values = field.values
     order = np.arange(len(values)) if line is None else line.order
     breaks = np.zeros(len(order), bool) if line is None else line.breaks
@@ -105,12 +110,11 @@ def _describe(field: Field, frame: pd.DataFrame, line: Axis | None) -> tuple[Col
     note, run, rate = "", None, None
     if levels == 1:
         note = f"constant {field.texts[~field.missing][0].strip()}"
-        found.append(Finding("constant", f"{field.name!r} has the same value in all rows.", field.name))
     elif field.numeric and levels > 2:
         resets = profile.counter_resets(values[order], breaks)
         held = profile.held_rows(values[order], breaks)
         if resets is not None:
-            note, about = _counter(field, frame, values, order, resets)
+            note, about = _counter(field, values, order, resets)
             found += about
         else:
             run = profile.longest_run(values[order], breaks)
@@ -119,7 +123,7 @@ def _describe(field: Field, frame: pd.DataFrame, line: Axis | None) -> tuple[Col
         note = some([str(text).strip() for text in field.texts[~field.missing]], 6)
     stuck = None if run is None else _stuck(run, order, line)
     if run is not None and stuck is not None:
-        found.append(_stuck_finding(field, stuck, frame))
+        found.append(_stuck_finding(field, stuck))
     if line is not None and line.freq is not None and line.regular and levels:
         rate = _rate(line, field.absent[order])
         if rate != str(line.freq):
@@ -132,9 +136,9 @@ def _describe(field: Field, frame: pd.DataFrame, line: Axis | None) -> tuple[Col
     ), found
 
 
-def _mark(field: Field, mark: str, n: int, frame: pd.DataFrame) -> Finding:
+def _mark(field: Field, mark: str, n: int) -> Finding:
     at = int((field.codes == list(field.texts).index(mark)).argmax())
-    where = f"in {_rows(n)}, first in {row(frame, at)}"
+    where = f"in {_rows(n)}, first in {line_of(at)}"
     if mark.strip().lstrip("+-").lower() in ("inf", "infinity"):
         return Finding("infinite", f"{field.name!r} is infinite {where}; read it as missing.", field.name, at)
     shown = mark.strip() or "blanks"
@@ -142,7 +146,7 @@ def _mark(field: Field, mark: str, n: int, frame: pd.DataFrame) -> Finding:
 
 
 def _counter(
-    field: Field, frame: pd.DataFrame, values: NDArray[np.float64], order: NDArray[np.int64], resets: NDArray[np.int64]
+    field: Field, values: NDArray[np.float64], order: NDArray[np.int64], resets: NDArray[np.int64]
 ) -> tuple[str, list[Finding]]:
     steps = np.diff(values[order])
     if not len(resets) and (steps == 1).all():
@@ -151,7 +155,7 @@ def _counter(
         return "only rises", [Finding("counter", f"{field.name!r} only rises: a counter, or a trend.", field.name)]
     first = int(order[resets].min())
     times = "once" if len(resets) == 1 else f"{len(resets):,} times"
-    text = f"{field.name!r} rises like a counter and falls back {times}, first at {row(frame, first)}."
+    text = f"{field.name!r} rises like a counter and falls back {times}, first at {line_of(first)}."
     return f"counter, back {times}", [Finding("counter", text, field.name, first)]
 
 
@@ -166,11 +170,16 @@ def _stuck(run: Run, order: NDArray[np.int64], line: Axis | None) -> dict[str, A
     }  # fmt: skip
 
 
-def _stuck_finding(field: Field, stuck: dict[str, Any], frame: pd.DataFrame) -> Finding:
+def _stuck_finding(field: Field, stuck: dict[str, Any]) -> Finding:
     span = f" ({stuck['span']})" if stuck["span"] else ""
+    usual = (
+        f"its usual stretches have {stuck['usual']} rows or fewer"
+        if stuck["usual"] > 1
+        else "it usually changes in every row"
+    )
     text = (
         f"{field.name!r} stands at {stuck['value']:g} for {stuck['rows']:,} rows{span} from "
-        f"{row(frame, stuck['row'])}; it usually changes after {_rows(stuck['usual'])} at the latest."
+        f"{line_of(stuck['row'])}; {usual}."
     )
     return Finding("stuck", text, field.name, stuck["row"])
 

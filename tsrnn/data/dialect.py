@@ -8,17 +8,20 @@ import lzma
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from tsrnn.data.validation import DataError
 
 __all__ = ["decimal_mark", "delimiter_of", "encoding_of", "read_bytes"]
 
-_OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_UNPACK = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
 _DELIMITERS = ";\t|,"  # of equals the first: a comma also stands inside fields
-_SAMPLE = 500  # lines that the delimiter is judged by
+_SAMPLE = 500  # lines that the delimiter is judged by; texts of a column for the decimal mark
 _FOREIGN = {b"PAR1": "a Parquet file", b"PK": "a spreadsheet or an archive", b"\xd0\xcf\x11\xe0": "an old spreadsheet"}
 
 
@@ -28,10 +31,8 @@ def read_bytes(path: Path) -> bytes:
     if ending == ".zip":
         with zipfile.ZipFile(path) as archive:
             return archive.read(archive.namelist()[0])
-    if ending not in _OPENERS:
-        return path.read_bytes()
-    with _OPENERS[ending](path) as file:
-        return bytes(file.read())
+    data = path.read_bytes()
+    return _UNPACK[ending](data) if ending in _UNPACK else data
 
 
 def encoding_of(data: bytes, name: str) -> str:
@@ -96,7 +97,7 @@ def _check_header(widths: dict[str, list[int]], name: str) -> None:
             raise DataError(f"{name} cannot be read as a table: {many}. {way_out}.")
 
 
-def decimal_mark(texts: Iterable[Sequence[str]]) -> tuple[str, str | None]:
+def decimal_mark(texts: Iterable[NDArray[Any]]) -> tuple[str, str | None]:
     """The decimal mark by the columns' distinct texts, and a text that might be meant otherwise.
 
     A comma with three digits on its right in every field may also stand between thousands.
@@ -105,7 +106,7 @@ def decimal_mark(texts: Iterable[Sequence[str]]) -> tuple[str, str | None]:
     odd = None
     sure = False
     for column in texts:
-        for text in column:
+        for text in column[:_SAMPLE]:
             if re.fullmatch(r"\s*[-+]?\d*\.\d+(e[-+]?\d+)?\s*", text, re.IGNORECASE):
                 points += 1
             elif re.fullmatch(r"\s*[-+]?\d*,\d+(e[-+]?\d+)?\s*", text, re.IGNORECASE):

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from tsrnn.data import axis, columns, dialect, recipe
-from tsrnn.data.axis import Axis, Finding, TimeColumn
+from tsrnn.data.axis import Axis, Finding, TimeColumn, line_of
 from tsrnn.data.columns import Column, some
 from tsrnn.data.profile import Field
 from tsrnn.data.series import find_series
 from tsrnn.data.stamps import Stamps, find_time
-from tsrnn.data.validation import SOURCE, DataError, row
+from tsrnn.data.validation import DataError
 
 __all__ = ["Column", "Finding", "Inspection", "TimeColumn", "inspect_csv"]
 
@@ -26,7 +27,7 @@ _NAMED = 4  # columns named in one sentence
 
 @dataclass(frozen=True)
 class Inspection:
-    """What `inspect_csv` found.
+    r"""What `inspect_csv` found.
 
     Attributes
     ----------
@@ -56,7 +57,7 @@ class Inspection:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "pump.csv"
     ...     lines = ["time;flow", *(f"{day:02d}.01.2024;{day % 3},5" for day in range(1, 15))]
-    ...     _ = path.write_text("\\n".join(lines))
+    ...     _ = path.write_text("\n".join(lines))
     ...     found = inspect_csv(path)
     >>> found.delimiter, found.decimal, found.time.layout, found.time.rate
     (';', ',', '%d.%m.%Y', 'D')
@@ -94,9 +95,14 @@ class _Table:
     encoding: str
     delimiter: str
     decimal: str
+    doubtful: str | None  # a number that may have another decimal mark
     headers: tuple[str, ...]
     fields: tuple[Field, ...]
-    frame: pd.DataFrame
+    blank: NDArray[np.bool_]  # rows without any field; those at the end have no part in the fields
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.fields[0].codes)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -104,7 +110,7 @@ class _Table:
 
 
 def inspect_csv(path: str | Path) -> Inspection:
-    """Look into a CSV file: how it is written, which column is time, what is odd, and how to read it.
+    r"""Look into a CSV file: how it is written, which column is time, what is odd, and how to read it.
 
     Nothing is taken for granted and nothing is changed: the file is read as text, as a whole.
 
@@ -132,9 +138,9 @@ def inspect_csv(path: str | Path) -> Inspection:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "level.csv"
     ...     lines = ["day,level", *(f"2024-01-{day:02d},{-9999 if day == 3 else 2 + day % 4}" for day in range(1, 15))]
-    ...     _ = path.write_text("\\n".join(lines))
+    ...     _ = path.write_text("\n".join(lines))
     ...     print(inspect_csv(path).findings[0].text)
-    'level' holds -9999 in 1 row, first in row 2 (line 4 of level.csv): a mark of missing values.
+    'level' holds -9999 in 1 row, first in line 4: a mark of missing values.
     """
     table = _read(Path(path), str(path))
     stamps = find_time(table.names, [f.codes for f in table.fields], [f.texts for f in table.fields])
@@ -147,12 +153,12 @@ def inspect_csv(path: str | Path) -> Inspection:
         timed = {i for i in (stamps.column, stamps.clock) if i is not None}
         series = find_series(stamps.times, table.fields, timed)
         line = Axis.of(stamps, [table.fields[i].codes for i in series])
-        found += [*_stamp_findings(table, stamps), *axis.findings(line, table.frame, _equal_rows(table, line))]
-    described, about = columns.describe(table.fields, table.frame, stamps, line, series)
-    how = recipe.Reading(table.path, table.encoding, table.delimiter, table.decimal, table.fields, stamps, line, series)
+        found += [*_stamp_findings(table, stamps), *axis.findings(line, _equal_rows(table, line))]
+    described, about = columns.describe(table.fields, stamps, line, series)
+    how = recipe.Recipe(table.path, table.encoding, table.delimiter, table.decimal, table.fields, stamps, line, series)
     return Inspection(
         path=table.path,
-        n_rows=len(table.frame),
+        n_rows=table.n_rows,
         n_series=1 if line is None else int(line.breaks.sum()),
         encoding=table.encoding,
         delimiter=table.delimiter,
@@ -160,7 +166,7 @@ def inspect_csv(path: str | Path) -> Inspection:
         series_columns=tuple(table.names[i] for i in series),
         time=None if stamps is None or line is None else line.described(stamps, table.names),
         columns=tuple(described),
-        findings=(*found, *about),
+        findings=(*found, *about, *how.left_out()),
         python=how.python(),
         command=how.command(),
     )
@@ -183,18 +189,21 @@ def _read(path: Path, name: str) -> _Table:
             )  # fmt: skip
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise DataError(f"{name} cannot be read as a table: {str(error).strip()}.") from None
+    empty = _blank(frame)
+    frame = frame.iloc[: len(frame) - int(np.argmin(empty[::-1]))] if not empty.all() else frame.iloc[:0]
     if not len(frame):
         raise DataError(f"{name} has a header and no rows.")
-    frame.attrs[SOURCE] = path.name
     split = [pd.factorize(frame[i].fillna("")) for i in frame]
     texts = [np.asarray(distinct, dtype=object) for _, distinct in split]
     decimal, doubtful = dialect.decimal_mark(texts)
+    names = [header.strip() for header in headers]
+    if len(set(names)) < len(set(headers)):  # then read_csv keeps the blanks
+        names = list(headers)
     fields = tuple(
-        Field.read(header.strip() or f"Unnamed: {i}", codes.astype(np.int64), distinct, decimal)
-        for i, (header, (codes, _), distinct) in enumerate(zip(headers, split, texts, strict=True))
+        Field.read(header or f"Unnamed: {i}", codes.astype(np.int64), distinct, decimal)
+        for i, (header, (codes, _), distinct) in enumerate(zip(names, split, texts, strict=True))
     )
-    frame.attrs["doubtful"] = doubtful
-    return _Table(name, encoding, delimiter, decimal, headers, fields, frame)
+    return _Table(name, encoding, delimiter, decimal, doubtful, headers, fields, empty)
 
 
 def _header_findings(table: _Table) -> list[Finding]:
@@ -217,18 +226,29 @@ def _header_findings(table: _Table) -> list[Finding]:
     if names and all(pd.notna(pd.to_numeric(name, errors="coerce")) for name in names):
         text = "Line 1 holds numbers only, it looks like data; write a line with names above it."
         found.append(Finding("no_header", text, blocks=True))
-    doubtful = table.frame.attrs["doubtful"]
+    doubtful = table.doubtful
     if doubtful is not None and table.decimal == ",":
         text = f"The comma in {doubtful!r} is taken for the decimal mark; it may also stand between thousands."
         found.append(Finding("decimal", text))
     elif doubtful is not None:
         at = next(f for f in table.fields if doubtful in f.texts)
-        line = row(table.frame, int((at.codes == list(at.texts).index(doubtful)).argmax()))
+        line = line_of(int((at.codes == list(at.texts).index(doubtful)).argmax()))
         text = f"Most decimal marks are points, but {at.name!r} has {doubtful!r} in {line}."
         found.append(Finding("decimal", text, at.name))
-    empty = np.flatnonzero((table.frame == "").all(axis=1) | table.frame.isna().all(axis=1))
+    ends = len(table.blank) - table.n_rows
+    if ends:
+        lines = "an empty line" if ends == 1 else f"{ends:,} empty lines"
+        found.append(
+            Finding(
+                "blank_end",
+                f"The file ends with {lines}, which are no rows."
+                if ends > 1
+                else f"The file ends with {lines}, which is no row.",
+            )
+        )
+    empty = np.flatnonzero(table.blank[: table.n_rows])
     if len(empty):
-        text = f"Empty lines: {len(empty):,}, first {row(table.frame, empty[0])}; delete them."
+        text = f"Empty lines: {len(empty):,}, first {line_of(empty[0])}; delete them."
         found.append(Finding("blank_lines", text, row=int(empty[0]), blocks=True))
     return found
 
@@ -245,11 +265,11 @@ def _stamp_findings(table: _Table, stamps: Stamps) -> list[Finding]:
     if stamps.zone and " and " in stamps.zone:
         text = f"The offsets of the stamps change between {stamps.zone}; they are read in UTC."
         found.append(Finding("offsets", text, field.name))
-    bad = np.flatnonzero(stamps.unreadable)
+    bad = np.flatnonzero(stamps.unreadable & ~table.blank[: table.n_rows])
     if len(bad):
         written = field.texts[field.codes[bad[0]]]
         what = f"{written!r} is no stamp like the others" if written.strip() else "there is no stamp"
-        text = f"{row(table.frame, bad[0])}, column {field.name!r}: {what}; {len(bad):,} such in all. Correct them."
+        text = f"{line_of(bad[0])}, column {field.name!r}: {what}; {len(bad):,} such in all. Correct them."
         found.append(Finding("unreadable_stamps", text, field.name, int(bad[0]), blocks=True))
     return found
 
@@ -263,3 +283,6 @@ def _equal_rows(table: _Table, line: Axis) -> int:
     return int(equal.sum())
 
 
+def _blank(frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """Rows without any field, shape (R,)."""
+    return np.asarray((frame.isna() | (frame == "")).all(axis=1), bool)

@@ -299,6 +299,8 @@ def _read_text(
             str(error).strip(),
         )
         raise validation.DataError(f"{file} cannot be read as a table: {why}.") from None
+    while len(frame) and frame.iloc[-1].isna().all():  # empty lines at the end of a file
+        frame = frame.iloc[:-1]
     return frame.rename(columns=dict(zip(names, stripped, strict=True)))
 
 

@@ -1,6 +1,6 @@
 """What a column of a strange table holds: its kind, its marks of missing values, and where it behaves oddly."""
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +11,20 @@ from numpy.typing import NDArray
 __all__ = ["Field", "Run", "counter_resets", "held_rows", "longest_run", "outstanding"]
 
 _READ_AS_MISSING = frozenset(
-    ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"]
-    + ["NULL", "NaN", "None", "n/a", "nan", "null"]
-)  # by pandas.read_csv, without being told
+    ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
+     "NULL", "NaN", "None", "n/a", "nan", "null"]
+)  # by pandas.read_csv, without being told  # fmt: skip
 _MARKS = frozenset(
-    ["?", "-", "--", "---", ".", "*", "", "na", "n.a.", "nan", "none", "null", "nil", "missing", "error", "err", "bad"]
-    + ["invalid", "no data", "nodata", "undefined", "#value!", "#div/0!", "#ref!", "#num!", "i/o timeout", "bad input"]
-)  # in lower case, without blanks around
+    ["?", "-", "--", "---", ".", "*", "", "na", "n.a.", "nan", "none", "null", "nil", "missing", "error", "err", "bad",
+     "invalid", "no data", "nodata", "undefined", "#value!", "#div/0!", "#ref!", "#num!", "i/o timeout", "bad input"]
+)  # in lower case, without blanks around  # fmt: skip
 _ODD_TEXTS = 5  # distinct texts among numbers, at most, that are taken for marks of missing values
+_MANY = 20  # different numbers, at least, among which a text is odd and a long stretch of one of them too
 _LEVELS = 20  # distinct texts of a category, at most
-_CODE = re.compile(r"-?9{3,}(\.9+)?|-99|-32768|32767|65535|-?2147483648|2147483647")
+_CODES = np.array(
+    [*(sign * (10.0**k - 1) for k in range(3, 10) for sign in (-1, 1)), -99, -99.9, -99.99, -999.9, 999.9, -999.99,
+     999.99, -9999.9, 9999.9, -9999.99, 9999.99, -32768, 32767, 65535, -(2**31), 2**31 - 1, 2**32 - 1]
+)  # what loggers write for a missing value  # fmt: skip
 _HUGE = 1e20
 
 
@@ -61,8 +65,9 @@ class Field:
         comma = decimal == "," and written.str.count(r"\.") > 1
         numbers = pd.to_numeric(written.mask(missing | comma), errors="coerce").to_numpy(np.float64)
         odd = np.isnan(numbers) & ~missing
-        few = odd.sum() <= _ODD_TEXTS and counts[odd].sum() <= 0.5 * counts[~missing].sum()
-        numeric = bool(few and (~np.isnan(numbers)).any())
+        n_numbers = int((~np.isnan(numbers)).sum())
+        few = odd.sum() <= _ODD_TEXTS and counts[odd].sum() <= 0.5 * counts[~missing].sum() and n_numbers >= _MANY
+        numeric = n_numbers > 0 and (few or not odd.any())
         if numeric:
             missing = missing | odd
         else:
@@ -114,29 +119,47 @@ class Field:
     def without(self, numbers: list[str]) -> "Field":
         """The same with some of its texts read as missing."""
         missing = self.missing | np.isin(self.texts, numbers)
-        return Field(
-            self.name, self.codes, self.texts, np.where(missing, np.nan, self.numbers), missing, self.numeric
-        )
+        return Field(self.name, self.codes, self.texts, np.where(missing, np.nan, self.numbers), missing, self.numeric)
 
 
-def outstanding(field: Field) -> list[str]:
-    """Texts of numbers that stand for a missing value: customary codes that lie far outside of the others.
+def outstanding(fields: Sequence[Field]) -> list[list[str]]:
+    """For each column, texts of numbers that stand for a missing value: they lie far outside of the others.
 
-    -9999, 999.9, the ends of integer types and numbers beyond 1e20, if the distance to the others is greater than what
-    these span, and infinities. A code shorter than four digits has to stand in three rows at least.
+    Customary codes (-9999, 999.9, the ends of integer types, whatever is beyond 1e20) further off than the others span,
+    and other extremes that repeat and are ten times as far off; what is a code in one column is customary in all.
+    Infinities too.
     """
+    codes = _CODES
+    for field in fields:
+        codes = np.append(codes, _far_repeated(field))
+    return [[str(text) for text in field.texts[_is_code(field, codes)]] for field in fields]
+
+
+def _far_repeated(field: Field) -> list[float]:
+    """The smallest and the greatest number, if it stands in many rows and very far from the others."""
+    distinct, at = np.unique(field.numbers[np.isfinite(field.numbers)], return_inverse=True)
+    counts = np.bincount(at, weights=field.counts[np.isfinite(field.numbers)], minlength=len(distinct))
+    found = []
+    if len(distinct) > _MANY:
+        for end, rest in ((0, distinct[1:]), (-1, distinct[:-1])):
+            rest = rest[~np.isin(rest, _CODES)]
+            away = np.abs(rest - distinct[end]).min()
+            if counts[end] >= 10 and away > 10 * np.ptp(rest):
+                found.append(float(distinct[end]))
+    return found
+
+
+def _is_code(field: Field, codes: NDArray[np.float64]) -> NDArray[np.bool_]:
     finite = np.isfinite(field.numbers)
-    coded = np.array([_CODE.fullmatch(re.sub(r"\.0*$", "", t.strip().replace(",", "."))) is not None for t in field.texts])
-    coded = (finite & coded) | (finite & (np.abs(np.where(finite, field.numbers, 0)) >= _HUGE))
-    short = np.array([len(re.sub(r"\.0*$|-", "", text.strip())) < 4 for text in field.texts])
-    coded &= ~short | (field.counts >= 3)
-    rest = field.numbers[finite & ~coded]
+    numbers = np.where(finite, field.numbers, 0.0)
+    coded = finite & (np.isin(numbers, codes) | (np.abs(numbers) >= _HUGE))
+    coded &= (np.abs(numbers) >= 1000) | (field.counts >= 3)
     found = np.isinf(field.numbers)
     if coded.any():
+        rest = field.numbers[finite & ~coded]
         low, high = (rest.min(), rest.max()) if len(rest) else (0.0, 0.0)
-        away = np.maximum(low - field.numbers, field.numbers - high)
-        found |= coded & (np.where(finite, away, 0) > max(high - low, 1e-12))
-    return [str(text) for text in field.texts[found]]
+        found |= coded & (np.maximum(low - numbers, numbers - high) > max(high - low, 1e-12))
+    return np.asarray(found)
 
 
 @dataclass(frozen=True)
@@ -165,7 +188,8 @@ class Run:
 def longest_run(values: NDArray[np.float64], breaks: NDArray[np.bool_]) -> Run | None:
     """The longest stretch of one value if the column usually changes much sooner; rows without value are passed over.
 
-    At least ten rows, and five times as long as the stretch that nine in ten of the other rows are in at most.
+    At least twenty rows, and ten times as long as the stretch that nine in ten of the other rows are in at most; in a
+    column of more than twenty different values.
 
     Parameters
     ----------
@@ -175,14 +199,14 @@ def longest_run(values: NDArray[np.float64], breaks: NDArray[np.bool_]) -> Run |
         Rows at which a new series begins.
     """
     rows = np.flatnonzero(~np.isnan(values))
-    starts, lengths = _runs(values[rows], np.cumsum(breaks)[rows])
-    if len(lengths) < 3:
+    starts, lengths = _runs(values[rows], breaks.cumsum(dtype=np.int64)[rows])
+    if len(np.unique(values[rows])) <= _MANY:
         return None
     longest = int(lengths.argmax())
     others = np.sort(np.delete(lengths, longest))
     usual = int(others[np.searchsorted(np.cumsum(others), 0.9 * others.sum())])
     n = int(lengths[longest])
-    if n < max(10, 5 * usual):
+    if n < max(20, 10 * usual):
         return None
     first, last = rows[starts[longest]], rows[starts[longest] + n - 1]
     return Run(float(values[first]), int(first), int(last), n, usual)
@@ -191,7 +215,7 @@ def longest_run(values: NDArray[np.float64], breaks: NDArray[np.bool_]) -> Run |
 def held_rows(values: NDArray[np.float64], breaks: NDArray[np.bool_]) -> int:
     """Rows for which a value is held before the next one comes, if that is always the same number; else 1."""
     rows = np.flatnonzero(~np.isnan(values))
-    _, lengths = _runs(values[rows], np.cumsum(breaks)[rows])
+    _, lengths = _runs(values[rows], breaks.cumsum(dtype=np.int64)[rows])
     inner = lengths[1:-1]
     if len(inner) < 10:
         return 1
@@ -211,17 +235,17 @@ def _runs(values: NDArray[np.float64], series: NDArray[np.int64]) -> tuple[NDArr
 def counter_resets(values: NDArray[np.float64], breaks: NDArray[np.bool_]) -> NDArray[np.int64] | None:
     """Rows at which a counter falls back; None if the column does not only rise in between.
 
-    A counter rises, over twenty values and ten different ones at least; it falls in at most one step of fifty, and
-    then back to the lowest tenth of what it has reached.
+    A counter has sixty different values at least, more than the hours, days or weeks of a calendar; it falls in at
+    most one step of fifty, and then back to the lowest tenth of what it has reached.
     """
     rows = np.flatnonzero(np.isfinite(values))
-    if len(rows) < 20:
+    if len(np.unique(values[rows])) < 60:
         return None
     read, series = values[rows], np.cumsum(breaks)[rows]
     inside = series[1:] == series[:-1]
     steps = np.diff(read)
     falls = np.flatnonzero(inside & (steps < 0))
-    if (inside & (steps > 0)).sum() < 10 or len(falls) > inside.sum() / 50:
+    if len(falls) > inside.sum() / 50:
         return None
     low, high = read.min(), read.max()
     if (read[falls + 1] > low + 0.1 * (high - low)).any() or (read[falls] < low + 0.2 * (high - low)).any():

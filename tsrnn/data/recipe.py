@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from tsrnn.data import profile
-from tsrnn.data.axis import Axis
+from tsrnn.data.axis import Axis, Finding
 from tsrnn.data.profile import Field
 from tsrnn.data.stamps import ISO, Stamps
 
-__all__ = ["Reading"]
+__all__ = ["Recipe"]
 
 
 @dataclass(frozen=True)
-class Reading:
+class Recipe:
     """All that decides how a file is to be read.
 
     Parameters
@@ -50,18 +50,17 @@ class Reading:
         if self.stamps is None:
             return {}
         layout = self.stamps.layout
-        named = {
-            "time_col": self.fields[self.stamps.column].name,
-            "delimiter": self.delimiter,
-            "decimal": self.decimal,
-            "time_format": None if layout in (ISO, "integer") or layout.startswith("unix") else layout,
-            "na_values": self._na_values(),
-            "encoding": "utf-8" if self.encoding == "utf-8-sig" else self.encoding,
+        time_col = self.fields[self.stamps.column].name
+        marks = self._marks()[1]
+        changed = {
+            "time_col": time_col != "ds" and time_col,
+            "delimiter": self.delimiter != "," and self.delimiter,
+            "decimal": self.decimal != "." and self.decimal,
+            "time_format": layout not in (ISO, "integer") and not layout.startswith("unix") and layout,
+            "na_values": bool(marks) and marks,
+            "encoding": not self.encoding.startswith("utf-8") and self.encoding,
         }
-        default = {
-            "time_col": "ds", "delimiter": ",", "decimal": ".", "time_format": None, "na_values": [], "encoding": "utf-8",
-        }  # fmt: skip
-        return {key: value for key, value in named.items() if value != default[key]}
+        return {key: value for key, value in changed.items() if value is not False}
 
     def python(self) -> str:
         """Lines that read the file into ``df``; empty without a time column."""
@@ -125,21 +124,28 @@ class Reading:
         names = [f.name for i, f in enumerate(self.fields) if f.numeric and i not in timed and i not in self.series]
         return "y" if "y" in names or not names else names[0]
 
-    def _na_values(self) -> list[str]:
-        """What has to be read as missing and is not so by itself; nothing that is a usual value of another column."""
+    def left_out(self) -> list[Finding]:
+        """Marks of missing values that the options do not name, because they are usual values of other columns."""
+        marks, told = self._marks()
+        left = [mark for mark in marks if mark not in told]
+        if not left:
+            return []
+        text = f"Not read as missing by the lines below, because other columns hold it as a number: {', '.join(left)}."
+        return [Finding("sentinel_left_out", text)]
+
+    def _marks(self) -> tuple[list[str], list[str]]:
+        """What means a missing value and is not read so by itself; and of this what no other column has as a value."""
         usual: set[float] = set()
         found: dict[str, None] = {}
         used = set(self.series) if self.stamps is None else {*self.series, self.stamps.column, self.stamps.clock}
-        for i, field in enumerate(self.fields):
-            if i in used:
-                continue
-            codes = profile.outstanding(field)
+        values = [field for i, field in enumerate(self.fields) if i not in used]
+        for field, codes in zip(values, profile.outstanding(values), strict=True):
             usual |= set(field.without(codes).numbers)
             for text in codes:
                 number = field.numbers[list(field.texts).index(text)]
                 found[f"{number:.15g}" if self.decimal == "." else text] = None
             found |= dict.fromkeys(field.untold())
-        return [text for text in found if not _is_one_of(text, usual)]
+        return list(found), [text for text in found if not _is_one_of(text, usual)]
 
 
 def _is_one_of(text: str, numbers: set[float]) -> bool:
@@ -160,4 +166,8 @@ def _set(options: dict[str, Any]) -> list[str]:
 
 def _yaml(value: Any) -> str:
     plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z_/][\w./ -]*|[,;|]", value)
-    return str(value) if plain and value.lower() not in ("yes", "no", "on", "off", "true", "false", "null") else _python(value)
+    return (
+        str(value)
+        if plain and value.lower() not in ("yes", "no", "on", "off", "true", "false", "null")
+        else _python(value)
+    )

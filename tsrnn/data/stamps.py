@@ -232,11 +232,11 @@ def _explained(
     stamps: Stamps, ranks: dict[str, tuple[float, ...]], codes: NDArray[np.int64], texts: NDArray[Any]
 ) -> Stamps:
     """Say why the best of several orders of day, month and year is the best."""
-    best, *others = sorted(ranks, key=ranks.__getitem__)
-    order, other = _order(best), _order(others[0])
-    unread, back, usual = (theirs - ours for ours, theirs in zip(ranks[best], ranks[others[0]], strict=True))
+    rival = next(layout for layout in ranks if layout != stamps.layout)
+    order, other = _order(stamps.layout), _order(rival)
+    unread, back, usual = (theirs - ours for ours, theirs in zip(ranks[stamps.layout], ranks[rival], strict=True))
     if unread > 0:
-        at = int(np.flatnonzero(~stamps.unreadable & np.isnat(_parse_rows(texts, codes, others[0])))[0])
+        at = int(np.flatnonzero(~stamps.unreadable & np.isnat(_parse_rows(texts, codes, rival)))[0])
         why = f"{texts[codes[at]]!r} in line {at + 2} cannot be {other}, nor can {unread - 1:,.0f} others"
         return replace(stamps, evidence=f"{order}: {why}" if unread > 1 else f"{order}: {why.rpartition(',')[0]}")
     if back > 0:
