@@ -295,10 +295,10 @@ def _gaps(axis: Axis) -> Finding:
     first, longest = axis.order[axis.gaps].min(), axis.gaps[lacking.argmax()]
     n, at = int(lacking.max()), axis.order[longest]
     where = f"{len(axis.gaps):,} places, first before {line_of(first)}"
-    after = f"after {stamp(axis.times[longest - 1])}"
-    long = f"; {n:,} at once {after}, before {line_of(at)}"
+    between = f"between {stamp(axis.times[longest - 1])} and {stamp(axis.times[longest])}"
+    long = f"; {n:,} at once {between}, before {line_of(at)}"
     if len(axis.gaps) == 1:
-        where, long = f"one place, before {line_of(first)}", f", {after}"
+        where, long = f"one place, before {line_of(first)}", f", {between}"
     elif n == 1:
         long = ", one at each"
     missing = f"{lacking.sum():,} stamps are missing" if lacking.sum() > 1 else "1 stamp is missing"
@@ -313,7 +313,7 @@ def _irregular(axis: Axis) -> Finding:
     at = axis.order[longest]
     span = duration(float(axis.steps.max()), axis.dated)
     text = (
-        f"Sampling is irregular: {axis.share_on_rate:.0%} of the steps are {words(axis.freq)}, the most common one; "
+        f"Sampling is irregular: {100 * axis.share_on_rate:.0f} % of the steps are {words(axis.freq)}, the most common one; "
         f"the median is {median}, nine in ten lie between {low} and {high}. The longest is {span}, "
         f"before {line_of(at)}."
     )

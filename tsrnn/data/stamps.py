@@ -218,31 +218,38 @@ def _read(at: int, codes: NDArray[np.int64], texts: NDArray[Any]) -> Stamps:
     return _explained(stamps, ranks, codes, texts)
 
 
-def _disorder(times: Times) -> tuple[float, ...]:
-    """What speaks against a reading: unreadable stamps, steps back in time, steps unlike the others."""
+def _disorder(times: Times) -> tuple[int, int, int]:
+    """What speaks against a reading: unreadable stamps, steps back in time, steps unlike the most common one."""
     unread = np.isnat(times)
-    steps = np.diff(times[~unread]).astype("timedelta64[ns]").astype(np.int64)
-    forward = steps[steps > 0]
-    usual = np.unique(forward, return_counts=True)[1].max() / len(forward) if len(forward) else 0.0
+    read = times[~unread]
+    steps = np.diff(read).astype("timedelta64[ns]").astype(np.int64)
     back = int((steps < 0).sum())
-    return int(unread.sum()), min(back, len(steps) - back), 1 - round(float(usual), 2)
+    months = read.astype("datetime64[M]")
+    if len(np.unique(read - months.astype(read.dtype))) == 1:  # always the same day and time: one step is a month
+        steps = np.diff(months).astype(np.int64)
+    counts = np.unique(steps[steps != 0], return_counts=True)[1]
+    return int(unread.sum()), min(back, len(steps) - back), int(counts.sum() - counts.max()) if len(counts) else 0
 
 
 def _explained(
-    stamps: Stamps, ranks: dict[str, tuple[float, ...]], codes: NDArray[np.int64], texts: NDArray[Any]
+    stamps: Stamps, ranks: dict[str, tuple[int, int, int]], codes: NDArray[np.int64], texts: NDArray[Any]
 ) -> Stamps:
     """Say why the best of several orders of day, month and year is the best."""
     rival = next(layout for layout in ranks if layout != stamps.layout)
     order, other = _order(stamps.layout), _order(rival)
-    unread, back, usual = (theirs - ours for ours, theirs in zip(ranks[stamps.layout], ranks[rival], strict=True))
+    unread, back, odd = (theirs - ours for ours, theirs in zip(ranks[stamps.layout], ranks[rival], strict=True))
     if unread > 0:
         at = int(np.flatnonzero(~stamps.unreadable & np.isnat(_parse_rows(texts, codes, rival)))[0])
-        why = f"{texts[codes[at]]!r} in line {at + 2} cannot be {other}, nor can {unread - 1:,.0f} others"
-        return replace(stamps, evidence=f"{order}: {why}" if unread > 1 else f"{order}: {why.rpartition(',')[0]}")
+        others = f", nor can {unread - 1:,} others" if unread > 1 else ""
+        why = f"{texts[codes[at]].strip()!r} in line {at + 2} cannot be {other}{others}"
+        return replace(stamps, evidence=f"{order}: {why}")
     if back > 0:
-        return replace(stamps, evidence=f"{order}: read {other} the stamps would run back {back:,.0f} times")
-    if usual > 0.2:
-        return replace(stamps, evidence=f"{order}: read {other} the steps would be irregular")
+        return replace(
+            stamps,
+            evidence=f"{order}: read {other} the stamps would run back {'once' if back == 1 else f'{back:,} times'}",
+        )
+    if odd > ranks[stamps.layout][2]:
+        return replace(stamps, evidence=f"{order}: read {other} the steps would be less regular")
     return replace(stamps, evidence=f"{order}, but {other} is as likely", sure=False)
 
 
