@@ -171,7 +171,7 @@ class TestOtherShapes:
             assert panel.freq == Frequency.parse(stamps)
 
     def test_something_else(self):
-        with pytest.raises(TypeError, match="DataFrame or Series or a Panel, got list"):
+        with pytest.raises(TypeError, match="a NumPy array, or a Panel, got list"):
             Panel.from_frame([1, 2, 3])
 
 

@@ -19,6 +19,7 @@ from pydantic import (
 
 from tsrnn.config.source import ConfigError, Source, Where, nearest, show
 from tsrnn.data.calendar import Frequency
+from tsrnn.data.io import find_files
 
 __all__ = ["BacktestConfig", "DetectConfig", "RunFile"]
 
@@ -105,46 +106,61 @@ class RunFile(_Section):
         return self._source.error(tuple(where), message)
 
 
-class DataSection(_Section):
+class _FileSection(_Section):
+    """How files are read, as in `tsrnn.data.read_table`."""
+
+    time_col: str = "ds"
+    delimiter: str | None = Field(None, min_length=1)
+    decimal: str = Field(".", min_length=1, max_length=1)
+    time_format: str | None = None
+    na_values: str | int | float | list[str | int | float] = []
+    encoding: str = "utf-8"
+    time_zone: str | None = None
+
+
+class DataSection(_FileSection):
     """Which table, and the roles of its columns: the ``data`` of a run file.
 
     Parameters
     ----------
     path : str, optional
-        A CSV file, long or wide. Either this or ``dataset``.
+        CSV or Parquet, long or wide: a file, a pattern, or a folder; see `tsrnn.data.read_table`. Either this or
+        ``dataset``.
     dataset : str, optional
         A name that `tsrnn.data.datasets.load` knows.
     freq : str or int, optional
         One step of the time axis; inferred when not given.
     id_col, time_col, target_col, past_covariates, future_covariates, static_covariates, categorical
         As in `tsrnn.data.Schema`.
-    decimal : str, default "."
-        The decimal mark of the file.
+    delimiter, decimal, time_format, na_values, encoding, time_zone, id_from
+        As in `tsrnn.data.read_table`.
     """
 
     path: str | None = None
     dataset: str | None = None
     id_col: str = "unique_id"
-    time_col: str = "ds"
     target_col: str | list[str] = "y"
     freq: _Freq = None
     past_covariates: list[str] = []
     future_covariates: list[str] = []
     static_covariates: list[str] = []
     categorical: list[str] = []
-    decimal: str = Field(".", min_length=1, max_length=1)
+    id_from: Literal["file"] | None = None
 
     @field_validator("path")
     @classmethod
     def _exists(cls, path: str | None) -> str | None:
-        if path is not None and not Path(path).is_file():
-            raise ValueError(f"no such file: {path}.")
+        if path is not None:
+            try:
+                find_files(path)
+            except FileNotFoundError as error:
+                raise ValueError(f"{error}.") from None
         return path
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.path is None) == (self.dataset is None):
-            raise ValueError("give either 'path', a CSV file, or 'dataset', a name.")
+            raise ValueError("give either 'path', a file, or 'dataset', a name.")
         return self
 
 
@@ -181,23 +197,21 @@ class BacktestConfig(RunFile):
     models: dict[str, Any] = Field(min_length=1)
 
 
-class SensorSection(_Section):
+class SensorSection(_FileSection):
     """The roles of a sensor table's columns, and what is learned from: the ``data`` of a run file.
 
     Parameters
     ----------
     time_col, sensors, freq
         As in `tsrnn.anomaly.AnomalyDetector.fit`.
-    decimal : str, default "."
-        The decimal mark of the file.
+    delimiter, decimal, time_format, na_values, encoding, time_zone
+        As in `tsrnn.data.read_table`.
     train_fraction : float, default 0.15
         Share of the rows, from the start, that the detector is fitted on; see `tsrnn.anomaly.training_rows`.
     """
 
-    time_col: str = "ds"
     sensors: list[str] | None = None
     freq: _Freq = None
-    decimal: str = Field(".", min_length=1, max_length=1)
     train_fraction: float = Field(0.15, gt=0, lt=1)
 
 

@@ -8,14 +8,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsrnn.data import covariates as encoding
-from tsrnn.data import validation
+from tsrnn.data import kinds, validation
 from tsrnn.data.calendar import Frequency, Times, to_times
 from tsrnn.data.schema import Schema
 
-__all__ = ["Frame", "Panel"]
-
-Frame = "pd.DataFrame | pd.Series[Any] | Panel"
-"""What every method that takes data accepts: a long or wide frame, a Series, or a `Panel`."""
+__all__ = ["Panel"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,8 @@ class Panel:
         Static covariates; of categorical ones the codes.
     levels : dict of str to tuple
         The categories of each categorical covariate; a code is a place in it.
+    kind : Kind
+        What the data came as: the kind of frame or array that forecasts are given in.
 
     Examples
     --------
@@ -70,22 +69,25 @@ class Panel:
     zone: str | None = None
     static: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     levels: encoding.Levels = field(default_factory=dict)
+    kind: kinds.Kind = field(default_factory=kinds.Kind)
 
     @classmethod
     def from_frame(
         cls,
-        data: "pd.DataFrame | pd.Series[Any] | Panel",
+        data: "kinds.Tabular | Panel",
         schema: Schema | None = None,
         freq: str | int | Frequency | None = None,
     ) -> "Panel":
-        """Read a long frame, a wide frame, or a Series.
+        """Read a long frame, a wide frame, a Series, or an array.
 
         Parameters
         ----------
-        data : DataFrame, Series or Panel
-            A long frame with ``id_col, time_col, target_col``; a frame with a time column or a DatetimeIndex and the
-            target alone (one series); a wide frame, each column a series; a Series with its index as time. A `Panel`
-            is handed back as it is.
+        data : DataFrame, Series, Table, array or Panel
+            Frames and Series of pandas or polars, and Arrow tables: a long frame with ``id_col, time_col,
+            target_col``; a frame with a time column or a DatetimeIndex and the target alone (one series); a wide frame,
+            each column a series; a Series with its index as time, integers from 0 where it has none. A NumPy array:
+            time goes from 0; with two axes each column is a series, named ``"0"``, ``"1"`` ... A `Panel` is handed back
+            as it is.
         schema : Schema, optional
             Roles of the columns.
         freq : str, int or Frequency, optional
@@ -99,6 +101,10 @@ class Panel:
         if isinstance(data, Panel):
             return data
         schema = schema or Schema()
+        remembered = [schema.time_col] + [schema.id_col] * (
+            len(schema.targets) == 1
+        )  # channels have names of their own
+        data, kind = kinds.to_pandas(data, remembered)
         frame, schema = _to_long(data, schema)
         if not len(frame):
             raise validation.DataError("the frame has no rows.")
@@ -127,7 +133,9 @@ class Panel:
         constant, more = encoding.encode(frame, schema.static_covariates, ids, categorical=categorical)
         validation.check_constant(frame, names, indptr, order, constant, schema.static_covariates)
         static = constant[order[indptr[:-1]]]
-        panel = cls(values, covariates[order], times, indptr, names, rows, step, schema, zone, static, levels | more)
+        panel = cls(
+            values, covariates[order], times, indptr, names, rows, step, schema, zone, static, levels | more, kind
+        )
         return panel._on_grid(steps)
 
     def _on_grid(self, steps: NDArray[np.int64]) -> "Panel":
@@ -299,8 +307,6 @@ def _to_long(data: "pd.DataFrame | pd.Series[Any]", schema: Schema) -> tuple[pd.
         name = "y" if data.name is None else str(data.name)
         data = data.rename(name).to_frame()
         schema = replace(schema, target_col=name)
-    if not isinstance(data, pd.DataFrame):
-        raise TypeError(f"expected a pandas DataFrame or Series or a Panel, got {type(data).__name__}.")
     data = _index_to_columns(data, schema)
     if schema.time_col not in data.columns:
         numeric = all(map(pd.api.types.is_numeric_dtype, data.dtypes))  # if not, the time may stand in a column

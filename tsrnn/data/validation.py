@@ -157,6 +157,15 @@ def on_clock(frame: pd.DataFrame, time_col: str, id_col: str, zone: str) -> "pd.
     return pd.Series(placed)
 
 
+def check_axes(shape: Sequence[int]) -> None:
+    """Raise if an array is neither one series nor a column a series."""
+    if len(shape) not in (1, 2):
+        raise DataError(
+            f"an array of shape {tuple(shape)} is neither one series, (rows,), nor a column a series, (rows, series). "
+            "Reshape it."
+        )
+
+
 def check_parquet(file: Path, names: Sequence[str], given: Sequence[bool]) -> None:
     """Raise if options of CSV files were given for a Parquet file."""
     for name, was in zip(names, given, strict=True):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from tsrnn.data import Panel, Roles, Schema
+from tsrnn.data.kinds import Tabular
 from tsrnn.evaluation import metrics as formulas
 from tsrnn.evaluation.result import BacktestInterrupted, BacktestResult
 from tsrnn.evaluation.splits import fold_ends
@@ -53,7 +54,7 @@ class BacktestEvent:
 
 def backtest(
     models: AbstractForecaster | Sequence[AbstractForecaster] | Mapping[str, AbstractForecaster],
-    df: "pd.DataFrame | pd.Series[Any] | Panel",
+    df: "Tabular | Panel",
     *,
     n_windows: int = 1,
     step_size: int | None = None,
@@ -72,7 +73,7 @@ def backtest(
     models : forecaster, sequence or mapping of forecasters
         All of one horizon. A mapping names them; otherwise each has its own name. They are cloned and stay
         unfitted.
-    df : DataFrame, Series or Panel
+    df : DataFrame, Series, Table, array or Panel
         As in `AbstractForecaster.fit`.
     n_windows : int, default 1
         Folds, counted from the end of each series.
@@ -99,6 +100,7 @@ def backtest(
     Returns
     -------
     BacktestResult
+        Its frames are pandas, whatever kind came in.
 
     Raises
     ------

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from tsrnn.data import Frequency, Panel, Schema
+from tsrnn.data.kinds import Kind
 
 __all__ = ["FORMAT", "Artifact", "encode", "read", "write"]
 
@@ -109,6 +110,7 @@ def write(path: str | Path, artifact: Artifact) -> None:
             "time_unit": np.datetime_data(panel.times.dtype)[0] if dated else None,
             "zone": panel.zone,
             "levels": encode(panel.levels),
+            "kind": encode(dataclasses.asdict(panel.kind)),
         },
     }
     text = json.dumps(document, indent=1) + "\n"
@@ -159,5 +161,6 @@ def read(path: str | Path) -> Artifact:
         zone=data["zone"],
         static=arrays.pop("history/static"),
         levels={name: tuple(labels) for name, labels in data["levels"].items()},
+        kind=Kind(**data["kind"]),
     )
     return Artifact(document["model"], document["values"], arrays, history)

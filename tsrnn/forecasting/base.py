@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from tsrnn.data import Panel, Roles, Schema
+from tsrnn.data.kinds import Tabular, from_pandas, to_pandas
 from tsrnn.data.validation import check_lengths
 from tsrnn.forecasting import artifact
 
@@ -83,7 +84,7 @@ class AbstractForecaster(BaseEstimator, ABC):
 
     def fit(
         self,
-        df: "pd.DataFrame | pd.Series[Any] | Panel",
+        df: "Tabular | Panel",
         *,
         freq: str | int | None = None,
         **roles: Unpack[Roles],
@@ -92,9 +93,9 @@ class AbstractForecaster(BaseEstimator, ABC):
 
         Parameters
         ----------
-        df : DataFrame, Series or Panel
-            Long frame, wide frame with a DatetimeIndex or time column, or one Series; see
-            `tsrnn.data.Panel.from_frame`.
+        df : DataFrame, Series, Table, array or Panel
+            Long frame, wide frame with a DatetimeIndex or time column, or one Series, of pandas, polars or Arrow; or a
+            NumPy array, a column a series. See `tsrnn.data.Panel.from_frame`. `predict` answers in the same kind.
         freq : str or int, optional
             One step of the time axis; inferred when not given.
         **roles
@@ -124,19 +125,19 @@ class AbstractForecaster(BaseEstimator, ABC):
 
     def predict(
         self,
-        df: "pd.DataFrame | pd.Series[Any] | Panel | None" = None,
+        df: "Tabular | Panel | None" = None,
         *,
-        future_df: pd.DataFrame | None = None,
+        future_df: Tabular | None = None,
         level: Iterable[float] | None = None,
         quantiles: Iterable[float] | None = None,
-    ) -> pd.DataFrame:
+    ) -> Any:
         """Forecast the ``horizon`` steps after the end of every series.
 
         Parameters
         ----------
-        df : DataFrame, Series or Panel, optional
+        df : DataFrame, Series, Table, array or Panel, optional
             New history to forecast from, without refitting; by default the end of the training data.
-        future_df : DataFrame, optional
+        future_df : DataFrame or Table, optional
             Future covariates for the steps ahead; more rows than needed do no harm.
         level : iterable of float, optional
             Levels of central intervals in percent, as ``[80, 95]``. By default `default_level` (90 for models that have
@@ -146,13 +147,29 @@ class AbstractForecaster(BaseEstimator, ABC):
 
         Returns
         -------
-        DataFrame
-            ``unique_id, ds, <Model>, <Model>-lo-90, <Model>-hi-90``, a row per series and step.
+        DataFrame, Table or array
+            ``unique_id, ds, <Model>, <Model>-lo-90, <Model>-hi-90``, a row per series and step, as a frame of the
+            library that the history came from: ``df``, or the data of `fit`. If that was a NumPy array, an array of
+            the point forecasts alone, of shape (H,), or (H, N) where it had two axes; if levels or quantiles are asked
+            for, one more axis at the end holds the point forecast, then lower and upper bound of each level, then the
+            quantiles.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
             Before `fit`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from tsrnn.forecasting.baselines import Naive
+        >>> model = Naive(horizon=3).fit(np.array([[1.0, 10.0], [2.0, 20.0]]))
+        >>> model.predict()
+        array([[ 2., 20.],
+               [ 2., 20.],
+               [ 2., 20.]])
+        >>> model.predict(level=[80]).shape
+        (3, 2, 3)
         """
         check_is_fitted(self, "history_")
         panel = self.history_ if df is None else Panel.from_frame(df, self.history_.schema, self.history_.freq)
@@ -160,13 +177,15 @@ class AbstractForecaster(BaseEstimator, ABC):
         for q in asked:
             if not 0 < q < 1:
                 raise ValueError(f"quantile {q!r} does not lie between 0 and 1, as in quantiles=[0.1, 0.9].")
-        levels = tuple(level) if level is not None else (() if asked else self.default_level)
+        usual = () if asked or panel.kind.library == "numpy" else self.default_level
+        levels = usual if level is None else tuple(level)
         columns, probabilities = interval_columns(self.name, levels)
         columns += [f"{self.name}-q-{q:g}" for q in asked]
         series = np.arange(len(panel.ids))
-        longer = panel.extend(self.horizon, future_df)
+        longer = panel.extend(self.horizon, None if future_df is None else pd.DataFrame(to_pandas(future_df)[0]))
         values = self.forecast_panel(longer, series, panel.lengths, (*probabilities, *asked))
-        return forecast_frame(longer, series, panel.lengths, values, [self.name, *columns])
+        frame = forecast_frame(longer, series, panel.lengths, values, [self.name, *columns])
+        return from_pandas(frame, panel.kind, self.horizon)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters by name; with ``deep``, those of the parts too, as ``network__hidden_size``."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from tsrnn.config import BacktestConfig
-from tsrnn.data import datasets, read_csv
+from tsrnn.data import datasets, read_table
+from tsrnn.data.io import Reading
 from tsrnn.evaluation import BacktestEvent, BacktestInterrupted, BacktestResult, backtest
 from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.spec import SpecError, from_spec, to_spec
@@ -54,7 +55,7 @@ def run_backtest(
     """
     models = _models(config)
     frame = _load(config)
-    roles = config.data.model_dump(exclude={"path", "dataset", "decimal"})
+    roles = config.data.model_dump(exclude={"path", "dataset", *Reading.__annotations__} - {"id_col", "time_col"})
     folds = config.backtest.model_dump(exclude={"horizon"})
     stopped = False
     with run_folder(config.name, out) as (folder, part):
@@ -103,7 +104,7 @@ def _models(config: BacktestConfig) -> dict[str, AbstractForecaster]:
 
 def _load(config: BacktestConfig) -> pd.DataFrame:
     if config.data.path is not None:
-        return read_csv(config.data.path, time_col=config.data.time_col, decimal=config.data.decimal)
+        return read_table(config.data.path, **config.data.model_dump(include={*Reading.__annotations__}))
     try:
         return datasets.load(str(config.data.dataset))
     except (ValueError, FileNotFoundError) as error:

@@ -8,7 +8,8 @@ import pandas as pd
 from tsrnn.anomaly import AnomalyDetector, training_rows
 from tsrnn.anomaly.quality import Recording
 from tsrnn.config import ConfigError, DetectConfig
-from tsrnn.data import read_csv
+from tsrnn.data import read_table
+from tsrnn.data.io import Reading
 from tsrnn.forecasting.spec import SpecError, from_spec, load, to_spec
 from tsrnn.report import html
 from tsrnn.report.sensors import plot_events
@@ -27,7 +28,8 @@ def run_detect(
     Parameters
     ----------
     table : str or Path
-        A CSV file with a time column and a column a sensor.
+        CSV or Parquet with a time column and a column a sensor: a file, a pattern, or a folder; see
+        `tsrnn.data.read_table`.
     config : DetectConfig
         The columns, and the detector to fit on the first rows of the table.
     out : str or Path, optional
@@ -53,7 +55,8 @@ def run_detect(
     """
     detector = _detector(config) if model is None else _saved(model, config)
     time_col = config.data.time_col if model is None else detector.time_col_
-    frame = read_csv(table, time_col=time_col, decimal=config.data.decimal)
+    options = config.data.model_dump(include={*Reading.__annotations__})
+    frame = read_table(table, **options | {"time_col": time_col})
     with run_folder(config.name, out) as (folder, part):
         known = None
         if model is None:
