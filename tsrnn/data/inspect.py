@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from tsrnn.data import axis, columns, dialect, recipe
 from tsrnn.data.axis import Axis, Finding, TimeColumn, line_of
 from tsrnn.data.columns import Column, some
+from tsrnn.data.io import no_table
 from tsrnn.data.profile import Field
 from tsrnn.data.series import find_series
 from tsrnn.data.stamps import Stamps, find_time
@@ -188,7 +190,7 @@ def _read(path: Path, name: str) -> _Table:
                 index_col=False, header=None, skiprows=1, names=list(range(len(headers))),
             )  # fmt: skip
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        raise DataError(f"{name} cannot be read as a table: {str(error).strip()}.") from None
+        raise no_table(name, error, delimiter) from None
     empty = _blank(frame)
     frame = frame.iloc[: len(frame) - int(np.argmin(empty[::-1]))] if not empty.all() else frame.iloc[:0]
     if not len(frame):
@@ -223,8 +225,8 @@ def _header_findings(table: _Table) -> list[Finding]:
     if doubled:
         text = f"The names of columns stand twice: {some(map(repr, doubled))}; rename all but one of each."
         found.append(Finding("doubled_names", text, blocks=True))
-    if names and all(pd.notna(pd.to_numeric(name, errors="coerce")) for name in names):
-        text = "Line 1 holds numbers only, it looks like data; write a line with names above it."
+    if names and not any(re.search(r"[^\W\d_]", name) for name in names):
+        text = "No name in line 1 has a letter, it looks like data; write a line with names above it."
         found.append(Finding("no_header", text, blocks=True))
     doubtful = table.doubtful
     if doubtful is not None and table.decimal == ",":

@@ -165,7 +165,7 @@ def _set(options: dict[str, Any]) -> list[str]:
 
 
 def _yaml(value: Any) -> str:
-    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z_/][\w./ -]*|[,;|]", value)
+    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z_/][\w./ -]*", value)
     return (
         str(value)
         if plain and value.lower() not in ("yes", "no", "on", "off", "true", "false", "null")
