@@ -327,8 +327,10 @@ def test_time_zones(look):
 def test_gaps(look):
     found = look(table().drop(index=[5, 20, 21, 22]))
     assert texts(found, "gaps") == [
-        "4 stamps are missing at 2 places, first before line 7; 3 at once between 2024-01-30 19:00:00 and "
-        "2024-01-30 23:00:00, before line 21. One step is 1 h."
+        (
+            "4 stamps are missing at 2 places, first before line 7; 3 at once between 2024-01-30 19:00:00 and "
+            "2024-01-30 23:00:00, before line 21. One step is 1 h."
+        )
     ]
     assert (found.time.n_gaps, found.time.n_missing, about(found, "gaps")[0].row) == (2, 4, 5)
     assert not about(look(table()), "gaps")
@@ -532,6 +534,7 @@ def test_empty_lines(look):
     [
         (b"", "is empty"),
         (b"\n\n", "is empty"),
+        (b"\na,b\n1,2\n", "line 1 is empty"),
         (b"a,b\n", "has a header and no rows"),
         (b"PAR1\x00\x01", "no text but a Parquet file"),
         (b"PK\x03\x04\x00\x00", "a spreadsheet or an archive"),
@@ -592,3 +595,83 @@ def test_json(look):
     assert json.loads(shown.stdout, parse_constant=pytest.fail) == json.loads(json.dumps(found.to_dict()))
     assert json.loads(shown.stdout)["columns"][1]["name"] == "flow"
     assert json.loads(shown.stdout)["findings"][0]["kind"] == "gaps"
+
+
+# Facts of real files: time column, layout, rate, regular, stamps missing, series, marks to be told, kinds of findings
+REAL = {
+    "anomaly/skab/valve1/0.csv": ("datetime", "ISO8601", "s", True, 53, 1, None, {"gaps"}),
+    "anomaly/gecco2018/geccoIC2018Train.csv.gz": ("timestamp", "ISO8601", "min", True, 0, 1, None, {"stuck"}),
+    "anomaly/lro_aquatic/FranklinBasin2014.csv.gz": (
+        "datetime", "ISO8601", "15min", True, 0, 1, ["-9999"],
+        {"blank_end", "sentinel", "stuck", "constant", "empty"},
+    ),
+    "anomaly/lro_aquatic/MainStreet2019.csv.gz": (
+        "datetime", "ISO8601", "15min", True, 4, 1, ["-9999"], {"gaps", "sentinel", "stuck", "sentinel_left_out"},
+    ),
+    "anomaly/lro_aquatic/TonyGrove2019.csv.gz": (
+        "datetime", "ISO8601", "15min", True, 38, 1, ["-9999"], {"gaps", "sentinel", "stuck", "constant"},
+    ),
+    "anomaly/oddwater/data_sandy_anom.csv": (
+        "Timestamp", "%d/%m/%Y %H:%M", "90min", False, 0, 1, None, {"day_and_month", "irregular"},
+    ),
+    "anomaly/batadal/dataset03.csv": ("DATETIME", "%d/%m/%y %H", "h", True, 0, 1, None, {"day_and_month", "constant"}),
+    "anomaly/batadal/dataset04.csv": (
+        "DATETIME", "%d/%m/%y %H", "h", True, 0, 1, None, {"day_and_month", "constant", "stuck"},
+    ),
+    "anomaly/nab/data/realKnownCause/machine_temperature_system_failure.csv": (
+        "timestamp", "ISO8601", "5min", True, 0, 1, None, {"back_steps", "duplicates"},
+    ),
+    "anomaly/nab/data/realAWSCloudwatch/iio_us-east-1_i-a2eb1cd9_NetworkIn.csv": (
+        "timestamp", "ISO8601", "5min", True, 0, 1, None, set(),
+    ),
+    "anomaly/nab/data/artificialNoAnomaly/art_flatline.csv": (
+        "timestamp", "ISO8601", "5min", True, 0, 1, None, {"constant"},
+    ),
+    "forecast/vic_elec/vic_elec.csv.gz": ("ds_utc", "ISO8601", "30min", True, 0, 1, None, set()),
+    "forecast/bike_sharing/hour.csv": (
+        "dteday", "%m/%d/%y", "h", True, 165, 1, None, {"two_columns", "day_and_month", "gaps"},
+    ),
+    "forecast/bike_sharing/day.csv": ("dteday", "ISO8601", "D", True, 0, 1, None, set()),
+    "forecast/nn5/nn5.csv.gz": ("ds", "ISO8601", "D", True, 0, 111, None, set()),
+    "forecast/exchange_rate/exchange_rate.csv": ("date", "%Y/%m/%d %H:%M", "D", True, 0, 1, None, {"stuck"}),
+    "forecast/m3/m3.csv.gz": ("t", "integer", "1", True, 0, 3003, None, set()),
+    "forecast/classics/us_gasoline.csv": (
+        "Week", "%m/%d/%Y", "W", True, 0, 1, None, {"day_and_month", "newest_first"},
+    ),
+    "forecast/classics/solar.csv": ("datetime_gmt", "ISO8601", "30min", True, 0, 1, None, set()),
+    "forecast/classics/PBS_dataset.csv": ("Month", "%Y %b", "MS", True, 0, 1, None, set()),
+}  # fmt: skip
+
+
+@pytest.fixture
+def shared_folder(shared_data, tmp_path, monkeypatch):
+    """A working folder in which the shared data lie, and that may be written to."""
+    for name in ("anomaly", "forecast"):
+        (tmp_path / name).symlink_to(shared_data / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", REAL)
+def test_real_files(path, shared_folder):
+    found = inspect_csv(path)
+    time = found.time
+    frame = read(found)
+    config = parse(found.command, shared_folder)
+    marks = config.data.na_values or None
+    kinds = {finding.kind for finding in found.findings}
+    facts = (time.column, time.layout, time.rate, time.regular, time.n_missing, found.n_series, marks, kinds)
+    assert facts == REAL[path]
+    assert not any(finding.blocks for finding in found.findings)
+    assert len(frame) == found.n_rows
+    if found.series_columns:
+        return
+    sensors, _ = choose_sensors(frame, config.data.time_col, None)
+    recording = Recording.read(frame, config.data.time_col, sensors, config.data.freq)
+    assert recording.panel.n_gap_rows == time.n_missing or not time.regular
+    for column in found.columns:
+        told = set(column.sentinels) <= {*(marks or ()), "NULL"}
+        assert told or "sentinel_left_out" in kinds
+        if column.minimum is not None and told:
+            values = frame[column.name].astype(float)
+            assert (values.min(), values.max()) == (column.minimum, column.maximum), column.name

@@ -105,7 +105,7 @@ class Axis:
     breaks : array of bool, shape (R,)
         Where a new series begins.
     freq : Frequency or None
-        The most common step.
+        The most common step; None if no series has two different stamps.
     multiples : array of int, shape (R - 1,)
         How many of these there are between a stamp and the next one; 0 for a stamp that repeats, -1 beside the grid
         and between two series.
@@ -134,7 +134,8 @@ class Axis:
         breaks = np.append(True, np.diff(codes[sort]) != 0) if len(sort) else np.zeros(0, bool)
         ordered = times[sort]
         indptr = np.append(np.flatnonzero(breaks), len(sort)).astype(np.int64)
-        freq = Frequency.infer(ordered, indptr) if len(sort) else None
+        forward = bool((~breaks[1:] & (ordered[1:] > ordered[:-1])).any())
+        freq = Frequency.infer(ordered, indptr) if forward else None
         multiples = np.full(max(0, len(sort) - 1), -1, np.int64)
         if freq is not None:
             counts, on_step = freq.count(ordered[:-1], ordered[1:])
@@ -142,11 +143,12 @@ class Axis:
         return cls(rows[sort], ordered, breaks, freq, multiples, np.sort(rows[filed[back + 1]]))
 
     @property
-    def steps(self) -> NDArray[np.int64]:
+    def steps(self) -> NDArray[np.float64]:
         """Steps between neighbouring different stamps of a series: nanoseconds or whole numbers."""
-        steps = np.diff(self.times)
-        whole = steps.astype("timedelta64[ns]").astype(np.int64) if self.times.dtype.kind == "M" else steps
-        return np.asarray(whole[~self.breaks[1:] & (whole > 0)])
+        steps = np.diff(self.times).astype(np.float64)
+        if self.dated:  # as floats, because 9999-12-31 is out of reach for nanoseconds
+            steps *= np.timedelta64(1, np.datetime_data(self.times.dtype)[0]) / np.timedelta64(1, "ns")
+        return np.asarray(steps[~self.breaks[1:] & (steps > 0)])
 
     @property
     def dated(self) -> bool:
@@ -313,8 +315,8 @@ def _irregular(axis: Axis) -> Finding:
     at = axis.order[longest]
     span = duration(float(axis.steps.max()), axis.dated)
     text = (
-        f"Sampling is irregular: {100 * axis.share_on_rate:.0f} % of the steps are {words(axis.freq)}, the most common one; "
-        f"the median is {median}, nine in ten lie between {low} and {high}. The longest is {span}, "
+        f"Sampling is irregular: {100 * axis.share_on_rate:.0f} % of the steps are {words(axis.freq)}, the most common "
+        f"one; the median is {median}, nine in ten lie between {low} and {high}. The longest is {span}, "
         f"before {line_of(at)}."
     )
     return Finding("irregular", text, row=int(at))

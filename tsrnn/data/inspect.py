@@ -182,6 +182,8 @@ def _read(path: Path, name: str) -> _Table:
     text = data.decode(encoding)
     delimiter = dialect.delimiter_of(io.StringIO(text), name)
     headers = tuple(next(csv.reader(io.StringIO(text), delimiter=delimiter)))
+    if not headers:
+        raise DataError(f"{name} cannot be read as a table: line 1 is empty, the names of the columns belong there.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)

@@ -124,7 +124,7 @@ def _rank(name: str, texts: NDArray[Any], codes: NDArray[np.int64]) -> int | Non
     if not sample.str.fullmatch(r"[-+]?\d+(\.0*)?").all():
         return None
     numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(np.float64)
-    if np.isnan(numbers).any():
+    if np.isnan(numbers).any() or np.abs(numbers).max() > 2**62:
         return None
     rising = bool((np.diff(numbers[codes]) > 0).mean() > 0.9) if len(codes) > 1 else False
     if (_compact(sample) is not None or _unit(numbers) is not None) and (_is_named(name) or rising):
@@ -132,7 +132,7 @@ def _rank(name: str, texts: NDArray[Any], codes: NDArray[np.int64]) -> int | Non
     if _is_named(name) and len(texts) > 1 and len(texts) >= 0.01 * len(codes) ** 0.5:
         return 2
     steps = np.diff(numbers[codes])
-    return 3 if codes is not None and len(steps) > 2 and steps[0] > 0 and (steps == steps[0]).all() else None
+    return 3 if len(steps) > 2 and steps[0] > 0 and (steps == steps[0]).all() else None
 
 
 def _layouts(text: str) -> list[str]:
@@ -222,7 +222,7 @@ def _disorder(times: Times) -> tuple[int, int, int]:
     """What speaks against a reading: unreadable stamps, steps back in time, steps unlike the most common one."""
     unread = np.isnat(times)
     read = times[~unread]
-    steps = np.diff(read).astype("timedelta64[ns]").astype(np.int64)
+    steps = np.diff(read).astype(np.int64)
     back = int((steps < 0).sum())
     months = read.astype("datetime64[M]")
     if len(np.unique(read - months.astype(read.dtype))) == 1:  # always the same day and time: one step is a month
