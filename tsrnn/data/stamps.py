@@ -38,7 +38,23 @@ _TIME = re.compile(
 )
 _COMPACT = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _UNITS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
-_WORDS = {"ds", "dt", "ts", "t", "day", "month", "week", "quarter", "year", "period", "step", "index", "instant", "obs"}
+_WORDS = {
+    "ds",
+    "dt",
+    "ts",
+    "t",
+    "day",
+    "month",
+    "week",
+    "quarter",
+    "year",
+    "period",
+    "step",
+    "index",
+    "instant",
+    "obs",
+    "when",
+}
 _PARTS = ("date", "time", "stamp", "datum", "zeit", "epoch", "dte")
 _TRIED = 200  # texts of a column by which it is judged whether it may hold time
 
@@ -126,12 +142,15 @@ def _rank(name: str, texts: NDArray[Any], codes: NDArray[np.int64]) -> int | Non
     numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(np.float64)
     if np.isnan(numbers).any() or np.abs(numbers).max() > 2**62:
         return None
-    rising = bool((np.diff(numbers[codes]) > 0).mean() > 0.9) if len(codes) > 1 else False
-    if (_compact(sample) is not None or _unit(numbers) is not None) and (_is_named(name) or rising):
+    steps = np.diff(numbers[codes])
+    rising = len(steps) > 0 and (steps > 0).mean() > 0.9
+    ordered = rising or (len(texts) > 1 and ((steps >= 0).all() or (steps <= 0).all()))
+    if (_compact(sample) is not None and (_is_named(name) or ordered)) or (
+        _unit(numbers) is not None and (_is_named(name) or rising)
+    ):
         return 1
     if _is_named(name) and len(texts) > 1 and len(texts) >= 0.01 * len(codes) ** 0.5:
         return 2
-    steps = np.diff(numbers[codes])
     return 3 if len(steps) > 2 and steps[0] > 0 and (steps == steps[0]).all() else None
 
 
