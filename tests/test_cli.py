@@ -53,6 +53,7 @@ def test_help_imports_no_jax_and_names_the_commands():
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
     assert "backtest" in shown
     assert "detect" in shown
+    assert "inspect" in shown
 
 
 @pytest.mark.parametrize("module", ["tsrnn", "tsrnn.data", "tsrnn.report.plots", "tsrnn.evaluation", "tsrnn.anomaly"])

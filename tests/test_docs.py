@@ -9,6 +9,9 @@ import matplotlib.pyplot as plt
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from typer.testing import CliRunner
+
+from tsrnn.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,6 +36,33 @@ def test_the_commands_in_the_readme_exist():
     assert {"demo", "test"} <= set(re.findall(r"make ([a-z-]+)", README)) <= targets
     for path in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / path).exists(), path
+
+
+INSPECTED = [
+    (document, *block)
+    for document in ("README.md", "docs/inspect.md")
+    for block in re.findall(
+        r"```sh\ntsrnn inspect (\S+)\n```\n+```text\n(.*?)```", (ROOT / document).read_text(encoding="utf-8"), re.DOTALL
+    )
+]
+
+
+@pytest.mark.parametrize(("document", "file", "shown"), INSPECTED, ids=lambda value: value[:40])
+def test_inspect_prints_what_the_documents_show(document, file, shown, shared_data, monkeypatch):
+    monkeypatch.chdir(shared_data)
+    result = CliRunner().invoke(app, ["inspect", file])
+    assert [line.rstrip() for line in result.stdout.splitlines()] == shown.splitlines()
+
+
+def test_the_python_of_the_page_on_inspect_runs(monkeypatch, capsys):
+    page = (ROOT / "docs" / "inspect.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(ROOT)
+    exec(compile(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], "inspect.md", "exec"), {})
+    assert "tsrnn detect datasets/pump_sensors.csv --time-col timestamp" in capsys.readouterr().out
+
+
+def test_the_documents_show_three_inspections():
+    assert [document for document, _, _ in INSPECTED] == ["README.md", "docs/inspect.md", "docs/inspect.md"]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.name)

@@ -1,4 +1,4 @@
-"""The command line: ``tsrnn backtest`` and ``tsrnn detect``.
+"""The command line: ``tsrnn backtest``, ``tsrnn detect`` and ``tsrnn inspect``.
 
 Exit codes: 0, all done; 2, the command, its run file or its data cannot be used (the message says why); 130,
 stopped by Ctrl-C (what was finished is written).
@@ -19,6 +19,8 @@ from tsrnn import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tsrnn.data.inspect import Column, Inspection, TimeColumn
 
 __all__ = ["app", "main"]
 
@@ -131,6 +133,28 @@ def detect(
         typer.echo(folder)
 
 
+@app.command()
+def inspect(
+    table: Annotated[Path, typer.Argument(metavar="DATA.csv", help="Any CSV file, as it came.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print all that was found as JSON.")] = False,
+) -> None:
+    """Say what is in a strange CSV file, and how to read it.
+
+    Encoding, delimiter, decimal mark, time column and its format; rate, gaps, repeated stamps; marks of missing
+    values, stuck, constant and counting columns; and the lines that read the file as intended. Changes nothing.
+    """
+    with _exit_codes():
+        import json
+
+        from tsrnn.data.inspect import inspect_csv
+
+        found = inspect_csv(table)
+        if as_json:
+            typer.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
+        else:
+            _print_inspection(found)
+
+
 @contextmanager
 def _exit_codes() -> Iterator[None]:
     """Say what went wrong in a line or two instead of a traceback."""
@@ -195,3 +219,87 @@ def _cell(value: Any) -> str:
     if not isinstance(value, float):
         return str(value)
     return "\N{EN DASH}" if value != value else f"{value:.4g}"
+
+
+def _print_inspection(found: "Inspection") -> None:
+    """Head, columns, findings, and the lines to use."""
+    from rich.console import Console
+    from rich.table import Table
+
+    series = f", {found.n_series:,} series by {' and '.join(found.series_columns)}" if found.series_columns else ""
+    typer.echo(f"{found.path}: {found.n_rows:,} rows, {len(found.columns)} columns{series}")
+    mark = {"\t": "tabs", ",": "commas"}.get(found.delimiter, repr(found.delimiter))
+    decimal = "point" if found.decimal == "." else "comma"
+    encoding = "UTF-8 with a byte order mark" if found.encoding == "utf-8-sig" else found.encoding.upper()
+    typer.echo(f"text  {encoding}, fields between {mark}, decimal {decimal}")
+    if found.time is not None:
+        _print_time(found.time)
+    rows = [_column_cells(column, found) for column in found.columns]
+    shown = [name for name in rows[0] if any(row[name] for row in rows)]
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in shown:
+        right = name in ("missing", "min", "median", "max")
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(row[name] for name in shown))
+    typer.echo()
+    Console(width=None if sys.stdout.isatty() else 120, highlight=False, markup=False).print(table)
+    blocking = [finding.text for finding in found.findings if finding.blocks]
+    others = [finding.text for finding in found.findings if not finding.blocks]
+    for heading, lines, sign in (
+        ("To be corrected first", blocking, "- "),
+        ("Found", others, "- "),
+        ("In Python", found.python.splitlines(), "  "),
+        ("On the command line", found.command.splitlines(), "  "),
+    ):
+        if lines:
+            typer.echo("\n".join(["", heading, *(sign + line for line in lines)]))
+
+
+def _print_time(time: "TimeColumn") -> None:
+    from tsrnn.data.axis import words
+    from tsrnn.data.calendar import Frequency
+
+    column = time.column if time.clock is None else f"{time.column} and {time.clock}"
+    layout = {"ISO8601": "ISO 8601", "integer": "whole numbers"}.get(time.layout, time.layout)
+    told = next((name for name in ("UTC", "GMT") if name in time.column.upper()), None)
+    zone = time.zone or ("no zone" if told is None else f"no zone, but the name says {told}")
+    typer.echo(f"time  {column}: {layout}" + ("" if time.layout == "integer" else f", {zone}"))
+    if time.rate is not None:
+        regular = "" if time.regular else f", irregular: nine in ten between {time.low_step} and {time.high_step}"
+        typer.echo(f"rate  {words(Frequency.parse(time.rate))} in {_percent(time.share_on_rate)} of the steps{regular}")
+    typer.echo(f"span  {time.start} to {time.end}")
+
+
+def _column_cells(column: "Column", found: "Inspection") -> dict[str, str]:
+    """A column's cells in the table, by heading; empty where there is nothing to say."""
+    from tsrnn.data.axis import words
+    from tsrnn.data.calendar import Frequency
+
+    numbers = (column.minimum, column.median, column.maximum)
+    low, middle, high = ("" if number is None else _short(number) for number in numbers)
+    stuck = column.stuck
+    return {
+        "column": column.name,
+        "kind": column.role if column.role != "value" else column.kind,
+        "rate": "" if column.rate is None else words(Frequency.parse(column.rate)),
+        "missing": _percent(column.n_missing / found.n_rows) if column.n_missing else "",
+        "sentinels": ", ".join(column.sentinels),
+        "stuck": "" if stuck is None else f"{stuck['rows']:,} rows" + (f", {stuck['span']}" if stuck["span"] else ""),
+        "min": low,
+        "median": middle,
+        "max": high,
+        "note": column.note,
+    }
+
+
+def _short(number: float) -> str:
+    """Whole numbers as they are, others with four digits."""
+    return f"{number:,.0f}" if number == round(number) and abs(number) < 1e9 else f"{number:.4g}"
+
+
+def _percent(share: float) -> str:
+    """A share; 0 and 100 % only where it is none and all."""
+    if 0 < share < 0.001:
+        return "<0.1 %"
+    return f"{100 * share:.0f} %" if share in (0, 1) else f"{min(99.9, 100 * share):.1f} %"

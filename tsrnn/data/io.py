@@ -13,7 +13,7 @@ import pandas as pd
 
 from tsrnn.data import validation
 
-__all__ = ["Reading", "find_files", "read_csv", "read_table"]
+__all__ = ["Reading", "find_files", "no_table", "read_csv", "read_table"]
 
 _PARQUET = (".parquet", ".pq")
 _ENDINGS = (*_PARQUET, *(text + packed for text in (".csv", ".tsv") for packed in ("", ".gz", ".bz2", ".xz", ".zip")))
@@ -292,13 +292,20 @@ def _read_text(
             "encoding, or name its own with encoding=..., as 'latin-1'."
         ) from None
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        why = re.sub(
-            r".*Expected (\d+) fields in line (\d+), saw (\d+)",
-            rf"line \2 has \3 fields, the lines above have \1. Correct it, or quote a field that holds {delimiter!r}",
-            str(error).strip(),
-        )
-        raise validation.DataError(f"{file} cannot be read as a table: {why}.") from None
+        raise no_table(file, error, delimiter) from None
+    while len(frame) and frame.iloc[-1].isna().all():  # empty lines at the end of a file
+        frame = frame.iloc[:-1]
     return frame.rename(columns=dict(zip(names, stripped, strict=True)))
+
+
+def no_table(file: str | Path, error: Exception, delimiter: str | None) -> validation.DataError:
+    """What pandas says of a row with too many fields, in our words."""
+    why = re.sub(
+        r".*Expected (\d+) fields in line (\d+), saw (\d+)",
+        rf"line \2 has \3 fields, the lines above have \1. Correct it, or quote a field that holds {delimiter!r}",
+        str(error).strip(),
+    )
+    return validation.DataError(f"{file} cannot be read as a table: {why}.")
 
 
 def _strip(file: Path, names: list[str]) -> list[str]:
