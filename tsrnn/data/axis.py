@@ -147,7 +147,8 @@ class Axis:
         """Steps between neighbouring different stamps of a series: nanoseconds or whole numbers."""
         steps = np.diff(self.times).astype(np.float64)
         if self.dated:  # as floats, because 9999-12-31 is out of reach for nanoseconds
-            steps *= np.timedelta64(1, np.datetime_data(self.times.dtype)[0]) / np.timedelta64(1, "ns")
+            unit: Any = np.datetime_data(self.times.dtype)[0]
+            steps *= np.timedelta64(1, unit) / np.timedelta64(1, "ns")
         return np.asarray(steps[~self.breaks[1:] & (steps > 0)])
 
     @property
