@@ -1,4 +1,8 @@
-"""Transforms of whole series in the frame wing: fitted on training rows only, invertible."""
+"""Transforms of whole series in the frame wing: fitted on training rows only, invertible.
+
+A new one is a frozen dataclass below `AbstractTransform` (or `AbstractPointwise`, if each value is transformed by
+itself), named in `tsrnn.forecasting.spec.PARTS` and in the list of ``tests/test_transforms.py``.
+"""
 
 from tsrnn.transforms.base import AbstractTransform as AbstractTransform
 from tsrnn.transforms.base import Fitted as Fitted

@@ -22,7 +22,8 @@ class Difference(AbstractTransform):
     """Difference to the value ``lag`` steps before; if that one is missing, to the last one before it a multiple away.
 
     The first value in each of the ``lag`` phases has nothing before it and becomes missing. Other values are missing
-    only where they were.
+    only where they were. (A `tsrnn.Forecaster` keeps ``lag`` rows of history beyond what its network reads; where
+    the value to subtract lies further back still, `predict` without data takes the difference for missing.)
 
     Forecasts come back as sums that start from the last values observed at or before the cutoff. With a lag of at least
     the horizon nothing is summed, and quantiles come back exactly; sample paths always do. With a shorter lag the sum

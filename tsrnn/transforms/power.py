@@ -110,8 +110,8 @@ class YeoJohnson(AbstractPointwise):
     """Box-Cox's power transform of ``1 + x / s`` for positive and, mirrored, for negative values: takes any number.
 
     The scale ``s`` is the mean absolute value of the series; it makes the result free of the data's unit. The power
-    ``p`` (``2 - p`` below zero) is the most likely one in -1 to 3 if the transformed values are normal; 1, which does
-    no more, for a series with fewer than two different values.
+    ``p`` (``2 - p`` below zero) is the most likely one in -1 to 3 if the transformed values are normal; 1, which leaves
+    ``x / s`` as it is, for a series with fewer than two different values.
 
     The inverse of what lies beyond the range (above it for a negative power, below it for one greater than 2) is 1e100
     times ``s`` in magnitude.
