@@ -148,27 +148,24 @@ def read_table(
         raise ValueError(f"id_from must be 'file' or None, got {id_from!r}.")
     words: list[Any] = [na_values] if isinstance(na_values, (str, int, float)) else list(na_values)
     root, files = find_files(path)
+    if id_from:
+        validation.check_stems(files, [_stem(file) for file in files])
     parts: list[pd.DataFrame] = []
     for file in files:
         if _is_parquet(file):
             given = [delimiter is not None, decimal != ".", encoding != "utf-8"]
             validation.check_parquet(file, ("delimiter", "decimal", "encoding"), given)
             part = _read_parquet(file, words)
-            validation.check_columns(part, [time_col], "time_col")
         else:
             text = [id_col, time_col] if time_format else [id_col]
-            part = _read_text(
-                file, text, time_col, delimiter=delimiter, decimal=decimal, words=words, encoding=encoding
-            )
+            part = _read_text(file, text, delimiter=delimiter, decimal=decimal, words=words, encoding=encoding)
         if not len(part):
             raise validation.DataError(f"{file} has a header and no rows.")
-        keys = dict(folder.split("=", 1) for folder in file.relative_to(root).parts[:-1] if "=" in folder)
-        added: dict[str, str | None] = {id_col: _stem(file)} if id_from else {}
-        added |= {key: unquote(value) for key, value in keys.items() if value != "__HIVE_DEFAULT_PARTITION__"}
+        added = ({id_col: _stem(file)} if id_from else {}) | _keys(file, root)
         validation.check_added(file, part, [*added])
-        added |= dict.fromkeys(keys.keys() - added.keys())
         for at, (name, value) in enumerate(added.items()):
             part.insert(at, name, pd.Series(value, part.index, dtype="str"))
+        validation.check_columns(part, [time_col], "time_col")
         if parts:
             validation.check_same_columns(files[0], parts[0], file, part)
         parts.append(part)
@@ -177,7 +174,7 @@ def read_table(
     frame.attrs[validation.SOURCE] = [
         [file.relative_to(root).as_posix(), start] for file, start in zip(files, starts[:-1], strict=True)
     ]
-    for name in {id_col, *keys}.intersection(frame.columns):
+    for name in {id_col, *_keys(files[0], root)}.intersection(frame.columns):
         frame[name] = _plain_integers(frame[name])
     frame[time_col] = validation.parse_times(frame[time_col], frame, time_col, time_format)
     if time_zone is not None:
@@ -240,6 +237,12 @@ def _stem(file: Path) -> str:
     return file.name.removesuffix(ending)
 
 
+def _keys(file: Path, root: Path) -> dict[str, str | None]:
+    """Columns that the folders between ``root`` and the file give, as ``store=12``; None is missing."""
+    pairs = [folder.split("=", 1) for folder in file.relative_to(root).parts[:-1] if "=" in folder]
+    return {key: None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value) for key, value in pairs}
+
+
 def _read_parquet(file: Path, words: list[Any]) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(file, engine="pyarrow", partitioning=None)
@@ -254,7 +257,6 @@ def _read_parquet(file: Path, words: list[Any]) -> pd.DataFrame:
 def _read_text(
     file: Path,
     text: list[str],
-    time_col: str,
     *,
     delimiter: str | None,
     decimal: str,
@@ -277,7 +279,7 @@ def _read_text(
         delimiter = delimiter or max(",;\t|", key=header.count)
         names = next(csv.reader([header], delimiter=delimiter))
         stripped = _strip(file, names)
-        validation.check_columns(pd.DataFrame(columns=[name for name in stripped if name]), [time_col], "time_col")
+        validation.check_columns(pd.DataFrame(columns=[name for name in stripped if name]), [], "")
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header would lose fields
             frame = pd.read_csv(

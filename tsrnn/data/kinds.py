@@ -7,13 +7,14 @@ from typing import Any, TypeAlias
 import narwhals.stable.v2 as nw
 import numpy as np
 import pandas as pd
+from narwhals.stable.v2.typing import IntoDataFrame, IntoSeries
 from numpy.typing import NDArray
 
 from tsrnn.data import validation
 
 __all__ = ["Kind", "Tabular", "from_pandas", "to_pandas"]
 
-Tabular: TypeAlias = Any
+Tabular: TypeAlias = "pd.DataFrame | pd.Series[Any] | NDArray[Any] | IntoDataFrame | IntoSeries"
 """A frame or Series of pandas or polars, an Arrow table, or a NumPy array of one or two axes."""
 
 
@@ -57,7 +58,8 @@ def to_pandas(data: Tabular, names: Sequence[str] = ()) -> "tuple[pd.DataFrame |
     TypeError
         If it is something else.
     DataError
-        If an array has no axis, or more than two.
+        If an array has no axis, or more than two, or holds something that is no number; if a table has a column name
+        twice.
 
     Examples
     --------
@@ -70,9 +72,13 @@ def to_pandas(data: Tabular, names: Sequence[str] = ()) -> "tuple[pd.DataFrame |
         return data, Kind()
     if isinstance(data, np.ndarray):
         validation.check_axes(data.shape)
-        if data.ndim == 1:
-            return pd.Series(data), Kind("numpy", 1)
-        return pd.DataFrame(data, columns=[str(i) for i in range(data.shape[1])]), Kind("numpy")
+        columns = ["y"] if data.ndim == 1 else [str(i) for i in range(data.shape[1])]
+        frame = pd.DataFrame(data, columns=columns)
+        if data.dtype.kind not in "biuf":
+            frame = frame.assign(**{name: validation.numbers(frame[name], frame) for name in columns})
+        return (frame["y"] if data.ndim == 1 else frame), Kind("numpy", data.ndim)
+    header = pd.DataFrame(columns=list(getattr(data, "column_names", ())))  # Arrow allows a name twice
+    validation.check_columns(header, [], "")
     table = nw.from_native(data, eager_only=True, allow_series=True, pass_through=True)
     if isinstance(table, nw.Series):
         return table.to_pandas().rename(table.name or None), Kind(table.implementation.value)

@@ -173,6 +173,16 @@ def check_parquet(file: Path, names: Sequence[str], given: Sequence[bool]) -> No
             raise DataError(f"{file} is Parquet, for which {name} means nothing; leave it out.")
 
 
+def check_stems(files: Sequence[Path], stems: Sequence[str]) -> None:
+    """Raise if two files would give a series of the same name."""
+    first: dict[str, Path] = {}
+    for file, stem in zip(files, stems, strict=True):
+        if first.setdefault(stem, file) is not file:
+            raise DataError(
+                f"{first[stem]} and {file} would both be the series {stem!r}. Rename one, or leave id_from out."
+            )
+
+
 def check_added(file: Path, frame: pd.DataFrame, added: Sequence[str]) -> None:
     """Raise if a column that the file's path gives stands in the file too."""
     for name in added:

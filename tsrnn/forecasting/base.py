@@ -127,7 +127,7 @@ class AbstractForecaster(BaseEstimator, ABC):
         self,
         df: "Tabular | Panel | None" = None,
         *,
-        future_df: Tabular | None = None,
+        future_df: "Tabular | None" = None,
         level: Iterable[float] | None = None,
         quantiles: Iterable[float] | None = None,
     ) -> Any:
