@@ -3,7 +3,7 @@
 Writes a long frame (series with names of text, hourly stamps, two columns of numbers) to a CSV file, then times in
 turn, in one process, ``pandas.read_csv(engine="pyarrow")`` of that file and ``Panel.from_frame`` of the frame: with
 the rows of each series together, and with all rows ordered by time. Figures are medians of five turns; the headline
-``ingest_vs_read_csv`` is the first panel over read_csv. Needs pyarrow; the full size about 4 GB of memory and .5 GB of
+``ingest_vs_read_csv`` is the first panel over read_csv. Needs pyarrow; the full size about 3 GB of memory and .5 GB of
 disk.
 
     python benchmarks/ingest.py [--quick] [--json FILE]

@@ -32,7 +32,7 @@ class Finding:
     row : int or None
         Where it begins, counted from 0 as in ``df.iloc``; the text names the line of the file, which is 2 more.
     blocks : bool
-        Whether `tsrnn.read_csv` refuses the file until this is corrected.
+        Whether this has to be corrected before the file can be read as intended.
     """
 
     kind: str
@@ -145,10 +145,10 @@ class Axis:
     @property
     def steps(self) -> NDArray[np.float64]:
         """Steps between neighbouring different stamps of a series: nanoseconds or whole numbers."""
-        steps = np.diff(self.times).astype(np.float64)
+        gaps = np.diff(self.times)
+        steps = gaps.astype(np.float64)
         if self.dated:  # as floats, because 9999-12-31 is out of reach for nanoseconds
-            unit: Any = np.datetime_data(self.times.dtype)[0]
-            steps *= np.timedelta64(1, unit) / np.timedelta64(1, "ns")
+            steps *= np.ones(1, gaps.dtype) / np.timedelta64(1, "ns")
         return np.asarray(steps[~self.breaks[1:] & (steps > 0)])
 
     @property

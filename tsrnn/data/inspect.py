@@ -46,7 +46,7 @@ class Inspection:
     columns : tuple of Column
         In the order of the file.
     findings : tuple of Finding
-        What is odd, a sentence each; ``blocks`` says that `tsrnn.read_csv` refuses the file because of it.
+        What is odd, a sentence each; some have to be corrected before the file can be read (``blocks``).
     python : str
         Python lines that read the file as intended into ``df``; empty without a time column.
     command : str
@@ -100,11 +100,19 @@ class _Table:
     doubtful: str | None  # a number that may have another decimal mark
     headers: tuple[str, ...]
     fields: tuple[Field, ...]
-    blank: NDArray[np.bool_]  # rows without any field; those at the end have no part in the fields
+    blank_end: int  # lines without any field at the end, which are not among the rows
 
     @property
     def n_rows(self) -> int:
         return len(self.fields[0].codes)
+
+    @property
+    def blank(self) -> NDArray[np.bool_]:
+        """Rows without any field, shape (R,)."""
+        blank = np.ones(self.n_rows, bool)
+        for field in self.fields:
+            blank &= (field.texts == "")[field.codes]
+        return blank
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -193,8 +201,9 @@ def _read(path: Path, name: str) -> _Table:
             )  # fmt: skip
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise no_table(name, error, delimiter) from None
-    empty = _blank(frame)
-    frame = frame.iloc[: len(frame) - int(np.argmin(empty[::-1]))] if not empty.all() else frame.iloc[:0]
+    lines = len(frame)
+    while len(frame) and (frame.iloc[-1].isna() | (frame.iloc[-1] == "")).all():
+        frame = frame.iloc[:-1]
     if not len(frame):
         raise DataError(f"{name} has a header and no rows.")
     split = [pd.factorize(frame[i].fillna("")) for i in frame]
@@ -207,7 +216,7 @@ def _read(path: Path, name: str) -> _Table:
         Field.read(header or f"Unnamed: {i}", codes.astype(np.int64), distinct, decimal)
         for i, (header, (codes, _), distinct) in enumerate(zip(names, split, texts, strict=True))
     )
-    return _Table(name, encoding, delimiter, decimal, doubtful, headers, fields, empty)
+    return _Table(name, encoding, delimiter, decimal, doubtful, headers, fields, lines - len(frame))
 
 
 def _header_findings(table: _Table) -> list[Finding]:
@@ -239,18 +248,11 @@ def _header_findings(table: _Table) -> list[Finding]:
         line = line_of(int((at.codes == list(at.texts).index(doubtful)).argmax()))
         text = f"Most decimal marks are points, but {at.name!r} has {doubtful!r} in {line}."
         found.append(Finding("decimal", text, at.name))
-    ends = len(table.blank) - table.n_rows
+    ends = table.blank_end
     if ends:
-        lines = "an empty line" if ends == 1 else f"{ends:,} empty lines"
-        found.append(
-            Finding(
-                "blank_end",
-                f"The file ends with {lines}, which are no rows."
-                if ends > 1
-                else f"The file ends with {lines}, which is no row.",
-            )
-        )
-    empty = np.flatnonzero(table.blank[: table.n_rows])
+        text = f"{ends:,} empty lines, which are no rows" if ends > 1 else "an empty line, which is no row"
+        found.append(Finding("blank_end", f"The file ends with {text}."))
+    empty = np.flatnonzero(table.blank)
     if len(empty):
         text = f"Empty lines: {len(empty):,}, first {line_of(empty[0])}; delete them."
         found.append(Finding("blank_lines", text, row=int(empty[0]), blocks=True))
@@ -269,7 +271,7 @@ def _stamp_findings(table: _Table, stamps: Stamps) -> list[Finding]:
     if stamps.zone and " and " in stamps.zone:
         text = f"The offsets of the stamps change between {stamps.zone}; they are read in UTC."
         found.append(Finding("offsets", text, field.name))
-    bad = np.flatnonzero(stamps.unreadable & ~table.blank[: table.n_rows])
+    bad = np.flatnonzero(stamps.unreadable & ~table.blank)
     if len(bad):
         written = field.texts[field.codes[bad[0]]]
         what = f"{written!r} is no stamp like the others" if written.strip() else "there is no stamp"
@@ -285,8 +287,3 @@ def _equal_rows(table: _Table, line: Axis) -> int:
     for field in table.fields:
         equal &= field.codes[later] == field.codes[earlier]
     return int(equal.sum())
-
-
-def _blank(frame: pd.DataFrame) -> NDArray[np.bool_]:
-    """Rows without any field, shape (R,)."""
-    return np.asarray((frame.isna() | (frame == "")).all(axis=1), bool)

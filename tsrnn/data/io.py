@@ -161,11 +161,8 @@ def read_table(
             part = _read_text(file, text, delimiter=delimiter, decimal=decimal, words=words, encoding=encoding)
         if not len(part):
             raise validation.DataError(f"{file} has a header and no rows.")
-        keys = dict(folder.split("=", 1) for folder in file.relative_to(root).parts[:-1] if "=" in folder)
-        added: dict[str, str | None] = {id_col: _stem(file)} if id_from else {}
-        added |= {key: unquote(value) for key, value in keys.items() if value != "__HIVE_DEFAULT_PARTITION__"}
+        added = ({id_col: _stem(file)} if id_from else {}) | _keys(file, root)
         validation.check_added(file, part, [*added])
-        added |= dict.fromkeys(keys.keys() - added.keys())
         for at, (name, value) in enumerate(added.items()):
             part.insert(at, name, pd.Series(value, part.index, dtype="str"))
         validation.check_columns(part, [time_col], "time_col")
@@ -177,7 +174,7 @@ def read_table(
     frame.attrs[validation.SOURCE] = [
         [file.relative_to(root).as_posix(), start] for file, start in zip(files, starts[:-1], strict=True)
     ]
-    for name in {id_col, *keys}.intersection(frame.columns):
+    for name in {id_col, *_keys(files[0], root)}.intersection(frame.columns):
         frame[name] = _plain_integers(frame[name])
     frame[time_col] = validation.parse_times(frame[time_col], frame, time_col, time_format)
     if time_zone is not None:
@@ -238,6 +235,12 @@ def _is_parquet(file: Path) -> bool:
 def _stem(file: Path) -> str:
     ending = max((e for e in (*_ENDINGS, file.suffix) if file.name.endswith(e)), key=len)
     return file.name.removesuffix(ending)
+
+
+def _keys(file: Path, root: Path) -> dict[str, str | None]:
+    """Columns that the folders between ``root`` and the file give, as ``store=12``; None is missing."""
+    pairs = [folder.split("=", 1) for folder in file.relative_to(root).parts[:-1] if "=" in folder]
+    return {key: None if value == "__HIVE_DEFAULT_PARTITION__" else unquote(value) for key, value in pairs}
 
 
 def _read_parquet(file: Path, words: list[Any]) -> pd.DataFrame:

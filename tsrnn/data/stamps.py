@@ -36,6 +36,7 @@ _TIME = re.compile(
     r"(?P<gap>[ T:]|, ?)(?P<hour>\d{1,2})(?P<minute>:\d\d)?(?P<second>:\d\d)?(?P<part>\.\d{1,9})?"
     r"(?P<half> ?[AaPp][Mm])?(?P<zone> ?(?:Z|[+-]\d\d:?\d\d)| (?:UTC|GMT))?"
 )
+_OFFSET = r"\d:?\d\d(?:\.\d+)? ?(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)$"
 _COMPACT = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _UNITS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 _WORDS = {
@@ -191,7 +192,7 @@ def _parse(texts: "pd.Series[Any]", layout: str) -> "pd.Series[Any]":
     """Texts as stamps, NaT where unreadable; in UTC where they have an offset."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        zoned = "%z" in layout.lower() or (layout == ISO and texts.str.contains(r":.*(?:Z|[+-]\d\d:?\d\d)$").any())
+        zoned = "%z" in layout.lower() or (layout == ISO and _has_offsets(texts))
         parsed = pd.to_datetime(texts, format=layout, errors="coerce", utc=bool(zoned))
     return parsed.dt.tz_localize(None) if zoned else parsed
 
@@ -280,8 +281,14 @@ def _order(layout: str) -> str:
     return {"m": "month first", "d": "day first", "y": "year first"}[layout[1]]
 
 
+def _has_offsets(texts: "pd.Series[Any]") -> bool:
+    return bool(texts.head(_TRIED).str.extract(_OFFSET, expand=False).notna().any())
+
+
 def _zone(texts: "pd.Series[Any]") -> str | None:
-    found = texts.str.extract(r"\d:?\d\d(?:\.\d+)? ?(Z|UTC|GMT|[+-]\d\d:?\d\d)$", expand=False).dropna()
+    if not _has_offsets(texts):
+        return None
+    found = texts.str.extract(_OFFSET, expand=False).dropna()
     offsets = sorted({"UTC" if mark in ("Z", "GMT", "+00:00", "+0000") else str(mark) for mark in found})
     return " and ".join(offsets) or None
 
