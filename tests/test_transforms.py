@@ -12,7 +12,7 @@ from scipy import stats
 from sklearn import preprocessing
 
 from tests.strategies import frame_of, gap_free, grid, long_frames
-from tsrnn.data import DataError, Panel
+from tsrnn.data import DataError, Panel, Schema
 from tsrnn.forecasting.artifact import encode
 from tsrnn.forecasting.spec import SpecError, from_spec, to_spec
 from tsrnn.transforms import (
@@ -483,3 +483,23 @@ def test_real_demand_there_and_back(shared_data, transform, name):
     back = fitted.inverse_forecast(there.values[rows][..., None], panel, series, ends)[..., 0]
     np.testing.assert_allclose(back[whole], want[whole], rtol=1e-6, atol=1e-6)
     assert whole.any()
+
+
+@pytest.mark.parametrize(
+    ("roles", "said"),
+    [
+        ({"duplicates": "mean"}, "1 rows were made of several"),
+        ({"target_col": ["y", "y1"], "channels": "independent", "duplicates": "error"}, "splits the rows"),
+    ],
+)
+def test_a_frame_comes_back_row_for_row_or_not_at_all(roles, said):
+    df = gap_free(lengths=(5,), n_channels=2)
+    if roles["duplicates"] == "mean":
+        df = pd.concat([df, df.tail(1)], ignore_index=True)
+    fitted = StandardScaler().fit(df, **roles)
+    with pytest.raises(DataError, match=said):
+        fitted.transform(df)
+    panel = Panel.from_frame(df, Schema(**roles))
+    assert fitted.transform(panel).values.shape == panel.values.shape
+    with pytest.raises(TypeError, match="pandas frames and Series, or a Panel"):
+        StandardScaler().fit(np.arange(5.0)).transform(np.arange(5.0))

@@ -459,6 +459,13 @@ def check_categories(names: Iterable[str], found: set[str], fitted: set[str]) ->
             )
 
 
+def check_row_for_row(n_merged: int, channels: str) -> None:
+    """Raise if a panel's rows are not those of the frame it was read from, one for one."""
+    if n_merged or channels == "independent":
+        what = f"{n_merged} rows were made of several" if n_merged else "channels='independent' splits the rows"
+        raise DataError(f"{what}: a frame like the one given cannot be given back. Transform Panel.from_frame(...).")
+
+
 def check_lengths(ids: Names, lengths: NDArray[np.int64], needed: int, why: str) -> None:
     """Raise if a series has fewer rows than needed, naming the shortest ones."""
     short = np.flatnonzero(lengths < needed)

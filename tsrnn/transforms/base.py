@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tsrnn.data import Panel, Roles, Schema
 from tsrnn.data.calendar import Frequency
-from tsrnn.data.validation import check_fitted
+from tsrnn.data.validation import check_fitted, check_row_for_row
 
 __all__ = ["AbstractPointwise", "AbstractTransform", "Fitted", "State", "known_rows"]
 
@@ -245,6 +245,9 @@ def _like(data: "pd.DataFrame | pd.Series[Any] | Panel", panel: Panel) -> Any:
     """A panel's values in the rows and columns of the frame it was read from."""
     if isinstance(data, Panel):
         return panel
+    if not isinstance(data, (pd.DataFrame, pd.Series)):
+        raise TypeError(f"transforms take pandas frames and Series, or a Panel made of anything, not {type(data)}.")
+    check_row_for_row(len(panel.merged), panel.schema.channels)
     kept = panel.rows >= 0
     rows, owners = panel.rows[kept], np.repeat(np.arange(len(panel.ids)), panel.lengths)[kept]
     if isinstance(data, pd.Series):
