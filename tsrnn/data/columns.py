@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsrnn.data import profile
-from tsrnn.data.axis import Axis, Finding, duration, line_of
+from tsrnn.data.axis import Axis, Finding, duration, line_of, words
 from tsrnn.data.calendar import Frequency
 from tsrnn.data.profile import Field, Run
 from tsrnn.data.stamps import Stamps
@@ -127,7 +127,8 @@ def _describe(field: Field, line: Axis | None) -> tuple[Column, list[Finding]]:
     if line is not None and line.freq is not None and line.regular and levels:
         rate = _rate(line, field.absent[order])
         if rate != str(line.freq):
-            text = f"{field.name!r} has a value every {rate}; the file has a row every {line.freq}."
+            own, common = words(Frequency.parse(rate)), words(line.freq)
+            text = f"{field.name!r} has a value every {own}; the file has a row every {common}."
             found.append(Finding("rate", text, field.name))
     low, mid, high = map(float, (finite.min(), np.median(finite), finite.max())) if len(finite) else (None, None, None)
     missing = int(field.absent.sum())

@@ -227,10 +227,11 @@ def _header_findings(table: _Table) -> list[Finding]:
     padded = [header for header in table.headers if header != header.strip()]
     if padded:
         found.append(Finding("header_blanks", f"Blanks around the names of columns: {some(map(repr, padded))}."))
-    nameless = [i + 1 for i, header in enumerate(table.headers) if not header.strip()]
+    nameless = [i for i, header in enumerate(table.headers) if not header.strip()]
     if nameless:
-        text = f"Column {some(map(str, nameless))} of the header has no name; write one in line 1."
-        found.append(Finding("nameless", text, blocks=True))
+        called = some(f"column {i + 1} is called {table.names[i]!r}" for i in nameless)
+        blocks = any(table.headers[i] for i in nameless)
+        found.append(Finding("nameless", f"Names are absent in line 1: {called}.", blocks=blocks))
     names = [header.strip() for header in table.headers if header.strip()]
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
