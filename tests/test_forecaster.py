@@ -341,7 +341,7 @@ def test_a_transformer_of_scikit_learn_sees_to_the_covariates(tmp_path, ragged):
         [pd.DataFrame({"unique_id": i, "ds": pd.date_range(d, periods=5)[1:], "heat": 0.0}) for i, d in last.items()]
     )
     assert np.isfinite(model.predict(future_df=ahead)["GRU"]).all()
-    location, scale = model._covariate_stats
+    location, scale = model.inputs_.location, model.inputs_.scale
     assert (location[0], scale[0]) == (0, 1)  # not standardized once more
     assert scale[1] == pytest.approx(0.7, abs=0.1)
     with pytest.raises(TypeError, match=r"PowerTransformer\(\) cannot be saved: .* never pickled objects"):
