@@ -273,6 +273,13 @@ class TestOrder:
         assert panel.describe() == "2 series, 7 rows, freq=D, put in time order"
 
 
+def test_training_begins_with_a_line_on_the_data(holey, capsys):
+    loud = small(training=tsrnn.Training(max_steps=2, batch_size=4, progress=True))
+    loud.fit(holey, gaps="ffill")
+    said = capsys.readouterr().err
+    assert "2 series, 75 rows, freq=D, 7 missing stamps, 5 empty values (read as the last value)\n" in said
+
+
 class TestFindings:
     def test_by_series_and_row(self):
         df = frame_of({"a": (grid("D", 8)[[0, 1, 1, 4, 5, 7]], [1, 2, 3, NAN, NAN, 4]), "b": (grid("D", 3), 5.0)})

@@ -164,6 +164,11 @@ class Frequency:
             Stamps.
         offset : int, default 0
             Of a zone from UTC, in nanoseconds: days then begin at its midnight.
+
+        Examples
+        --------
+        >>> Frequency.parse("W").floor(np.array(["2024-01-03T09:00"], "datetime64[s]"))
+        array(['2024-01-01T00:00:00'], dtype='datetime64[s]')
         """
         if self.kind == "integer":
             return np.asarray(times - times % self.step)
@@ -275,6 +280,11 @@ def holiday_feature(times: Times, place: str) -> NDArray[np.float32]:
         Without the ``holidays`` library.
     ValueError
         If the library does not know the place.
+
+    Examples
+    --------
+    >>> holiday_feature(np.array(["2024-12-25", "2024-12-27"], "datetime64[us]"), "DE").ravel().tolist()
+    [1.0, 0.0]
     """
     try:
         import holidays

@@ -268,7 +268,15 @@ class Panel:
         return replace(self, values=rules.fill(self.values, self.indptr, rule, at), covariates=covariates)
 
     def known(self, series: int, end: int) -> NDArray[np.float64]:
-        """Target values of the first ``end`` rows of a series as a model may read them there, shape (end, C)."""
+        """Target values of the first ``end`` rows of a series as a model may read them there, shape (end, C).
+
+        Examples
+        --------
+        >>> y = pd.Series([1.0, np.nan, 3.0], name="y")
+        >>> panel = Panel.from_frame(y, Schema(gaps="interpolate"))
+        >>> panel.known(0, 3).ravel().tolist(), panel.known(0, 2).ravel().tolist()
+        ([1.0, 2.0, 3.0], [1.0, nan])
+        """
         start = self.indptr[series]
         rows, bounds = slice(start, start + end), np.asarray([0, end])
         cut = replace(

@@ -27,6 +27,11 @@ def time_order(codes: NDArray[np.int64], times: NDArray[Any]) -> tuple[NDArray[n
         Positions of the rows.
     back : array of int64
         Positions of rows that are earlier than the row of their series before them.
+
+    Examples
+    --------
+    >>> time_order(np.array([0, 1, 0, 1]), np.array([5, 1, 4, 2]))
+    (array([2, 0, 1, 3]), array([2]))
     """
     order = np.argsort(codes, kind="stable")
     own, stamps = codes[order], times[order]
@@ -49,6 +54,11 @@ def merge(values: NDArray[np.float64], groups: NDArray[np.int64], rule: str) -> 
     Returns
     -------
     array of shape (groups, K)
+
+    Examples
+    --------
+    >>> merge(np.array([[1.0], [3.0], [np.nan]]), np.array([0, 0, 1]), "mean").ravel().tolist()
+    [2.0, nan]
     """
     if not values.shape[1]:
         return np.zeros((groups[-1] + 1, 0))
@@ -75,6 +85,12 @@ def fill(
     Returns
     -------
     array of shape (R, K)
+
+    Examples
+    --------
+    >>> y = np.array([[np.nan], [2.0], [np.nan], [4.0], [np.nan]])
+    >>> fill(y, np.array([0, 5]), "interpolate", np.arange(5.0)).ravel().tolist()
+    [nan, 2.0, 3.0, 4.0, nan]
     """
     seen = ~np.isnan(values)
     rows = np.arange(len(values))[:, None]

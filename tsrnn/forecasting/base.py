@@ -137,7 +137,8 @@ class AbstractForecaster(BaseEstimator, ABC):
         df : DataFrame, Series or Panel, optional
             New history to forecast from, without refitting; by default the end of the training data.
         future_df : DataFrame, optional
-            Future covariates for the steps ahead; more rows than needed do no harm.
+            Future covariates for the steps ahead; more rows than needed do no harm. `make_future_frame` gives its
+            skeleton.
         level : iterable of float, optional
             Levels of central intervals in percent, as ``[80, 95]``. By default `default_level` (90 for models that have
             intervals), unless ``quantiles`` are asked for; ``[]`` for none.

@@ -11,7 +11,7 @@ __all__ = ["progress_bar"]
 
 @contextmanager
 def progress_bar(
-    training: Training, label: str, about: str
+    training: Training, label: str, about: Callable[[], str]
 ) -> Iterator[Callable[[int, float, float | None], None] | None]:
     """Give a ``report`` for `tsrnn.training.loop.train` that draws a bar; None where nothing is to be shown.
 
