@@ -2,8 +2,8 @@
 
 Through one step the derivative is linear: elementwise factors, known before it arrives, and one product with the
 recurrent weights. Short sequences keep the factors of every step from the forward scan. Long ones keep the states only
-and compute the factors again for a stretch of steps at once: a fraction of the memory, which in our measurements is also
-the faster way as soon as the factors leave the cache (1.2-1.4 times; .85 where they fit). The gradients of the weights
+and compute the factors again for a stretch of steps at once: a fraction of the memory, and in our measurements
+also faster as soon as the factors leave the cache (1.2-1.4 times; .85 where they fit). The gradients of the weights
 are one product a stretch, where automatic differentiation would add up a small product a step.
 """
 
