@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import pickle
+from contextlib import nullcontext
 
 import jax
 import numpy as np
@@ -93,6 +94,20 @@ def test_a_point_output_has_no_intervals(ragged):
     assert list(model.predict().columns) == ["unique_id", "ds", "GRU"]
     with pytest.raises(ValueError, match="Point output has no intervals"):
         model.predict(level=[90])
+
+
+def test_neither_the_order_of_rows_nor_that_of_series_matters(ragged):
+    size = ragged["unique_id"].str.len() + ragged.groupby("unique_id")["y"].transform("size")
+    df = ragged.assign(promo=np.arange(len(ragged)) % 3 + 0.1, size=size)
+    roles = {"past_covariates": "promo", "static_covariates": "size"}
+    names = df["unique_id"].unique()[::-1]
+    others = [df.set_index("unique_id").loc[names].reset_index(), df.sample(frac=1, random_state=0)]
+    want = small().fit(df, **roles).predict().set_index(["unique_id", "ds"]).sort_index()
+    for i, other in enumerate(others):
+        with pytest.warns(tsrnn.DataWarning, match="back in time") if i else nullcontext():
+            got = small().fit(other, **roles).predict()
+        assert got["unique_id"].unique().tolist() == other["unique_id"].unique().tolist()
+        pd.testing.assert_frame_equal(got.set_index(["unique_id", "ds"]).sort_index(), want, check_exact=True)
 
 
 def test_the_same_seed_gives_the_same_bits_and_fit_forgets(ragged, fitted):

@@ -176,7 +176,7 @@ class TestForecaster:
         df = pd.DataFrame({"ds": pd.date_range("2023-01-01", periods=600), "y": y, "kind": kind})
         model = small(
             normalization="standard", training=tsrnn.Training(max_steps=300, batch_size=32),
-            optimizer=tsrnn.Adam(1e-2),
+            optimizer=tsrnn.Optimizer(learning_rate=1e-2),
         )  # fmt: skip
         model.set_params(network__hidden_size=8).fit(df, future_covariates=["kind"])
         future = pd.DataFrame({"ds": pd.date_range("2024-08-23", periods=3), "kind": ["sale", "feast", "none"]})

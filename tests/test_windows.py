@@ -17,6 +17,12 @@ def panel_of(lengths):
     return Panel.from_frame(gap_free(1, tuple(lengths)), freq=1)
 
 
+def index_of(below):
+    """Windows that begin at the first cutoff, in series one after the other."""
+    n = len(below) - 1
+    return WindowIndex(np.arange(n, dtype=np.int32), np.ones(n, np.int32), below, below)
+
+
 def listed(index):
     """All windows as pairs of series and known rows."""
     return [tuple(map(int, pair)) for pair in zip(*index.locate(np.arange(index.total)), strict=True)]
@@ -191,7 +197,7 @@ class TestSampler:
         panel = panel_of([12, 2, 7])
         index = training_windows(panel, panel.lengths, 3, 2)
         below = np.pad(index.below, (0, 5), mode="edge")
-        padded = WindowIndex(np.pad(index.first, (0, 5)), below, below)
+        padded = WindowIndex(np.pad(index.series, (0, 5)), np.pad(index.first, (0, 5)), below, below)
         rows = numbered(21, np.pad(panel.indptr[:-1], (0, 5)))
         batch = WindowSampler(3, 2, batch_size=index.total * 400)((rows, padded), jax.random.key(0))
         drawn, counts = np.unique(np.asarray(batch.target[:, 0, 0]), return_counts=True)
@@ -227,7 +233,11 @@ class TestOdds:
     def test_are_multiples_of_the_windows_and_meet_the_law(self, counts, law, data):
         scale = np.array([data.draw(st.floats(0.1, 100)) for _ in counts])
         below = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-        index = sampling_odds(WindowIndex(np.ones(len(counts), np.int32), below, below), law, scale)
+        index = sampling_odds(
+            index_of(below),
+            law,
+            scale,
+        )
         odds, there = np.diff(index.odds), np.array(counts) > 0
         assert (odds >= 0).all()
         assert (odds[~there] == 0).all()
@@ -238,10 +248,10 @@ class TestOdds:
 
     def test_series_of_zeros_are_drawn_alike(self):
         below = np.array([0, 4, 10], np.int32)
-        index = sampling_odds(WindowIndex(np.ones(2, np.int32), below, below), "scale", np.zeros(2))
+        index = sampling_odds(index_of(below), "scale", np.zeros(2))
         np.testing.assert_allclose(np.diff(index.odds) / index.odds[-1], 0.5, atol=1e-6)
 
     def test_stay_within_32_bits(self):
         below = np.array([0, 2**30, 2**31 - 9], np.int32)
-        odds = sampling_odds(WindowIndex(np.ones(2, np.int32), below, below), "series", np.ones(2)).odds
+        odds = sampling_odds(index_of(below), "series", np.ones(2)).odds
         assert (np.diff(odds) > 0).all()

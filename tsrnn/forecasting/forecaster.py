@@ -353,4 +353,4 @@ def _padded_index(windows: WindowIndex) -> WindowIndex:
     """The index with its series padded to a bucketed number; the padding holds no windows."""
     pad = (0, _bucket(len(windows.first)) - len(windows.first))
     below, odds = (np.pad(array, pad, mode="edge") for array in (windows.below, windows.odds))
-    return WindowIndex(np.pad(windows.first, pad), below, odds)
+    return WindowIndex(np.pad(windows.series, pad), np.pad(windows.first, pad), below, odds)

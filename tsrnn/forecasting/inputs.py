@@ -102,9 +102,9 @@ class Inputs:
         if panel.freq.kind == "irregular":
             inside = np.delete(_distances(panel), panel.indptr[:-1])
             step = float(np.median(inside)) if len(inside) else 1.0
-        location, scale = _stats(panel.covariates)
+        location, scale = _stats(panel.covariates, panel)
         location[[*as_they_are]], scale[[*as_they_are]] = 0.0, 1.0
-        return cls(location, scale, *_stats(panel.static), vocabularies, step)
+        return cls(location, scale, *_stats(panel.static, panel), vocabularies, step)
 
     def read(self, panel: Panel, n_rows: int | None = None, n_series: int | None = None) -> InputArrays:
         """The inputs of a panel of the same schema.
@@ -193,12 +193,23 @@ def _filled(n: int, blocks: Iterable[tuple[NDArray[Any], ...]]) -> list[NDArray[
     return out
 
 
-def _stats(columns: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation of each column; 1 for a constant one."""
+def _stats(columns: FloatArray, panel: Panel) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard deviation of columns over rows or series; 1 for a constant one.
+
+    Summed by series and then by the names of the series, so that their order does not change a bit.
+    """
+    by_name = np.argsort(panel.ids.astype(str), kind="stable")
+
+    def total(x: NDArray[Any]) -> FloatArray:
+        each = x if len(x) == len(by_name) else np.add.reduceat(x, panel.indptr[:-1], dtype=np.float64)
+        return np.asarray(each[by_name].sum(axis=0))
+
+    if not columns.shape[1]:
+        return np.zeros(0), np.zeros(0)
     seen = ~np.isnan(columns)
-    n = np.maximum(seen.sum(axis=0), 1)
-    mean = np.where(seen, columns, 0).sum(axis=0) / n
-    deviation = np.sqrt(np.where(seen, (columns - mean) ** 2, 0).sum(axis=0) / n)
+    n = np.maximum(total(seen), 1)
+    mean = total(np.where(seen, columns, 0)) / n
+    deviation = np.sqrt(total(np.where(seen, (columns - mean) ** 2, 0)) / n)
     return mean, np.where(deviation > 0, deviation, 1.0)
 
 

@@ -126,7 +126,7 @@ class WindowSampler:
         panel, index = data
         odds, below = jnp.asarray(index.odds), jnp.asarray(index.below)
         k = jax.random.randint(key, (self.batch_size,), 0, odds[-1])
-        series = jnp.searchsorted(odds, k, side="right") - 1
-        place = (k - odds[series]) % (below[series + 1] - below[series])  # the odds are a multiple of the windows
-        known = jnp.asarray(index.first)[series] + place
+        at = jnp.searchsorted(odds, k, side="right") - 1
+        place = (k - odds[at]) % (below[at + 1] - below[at])  # the odds are a multiple of the windows
+        series, known = jnp.asarray(index.series)[at], jnp.asarray(index.first)[at] + place
         return gather(panel, series, known, context_length=self.context_length, horizon=self.horizon)

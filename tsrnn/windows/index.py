@@ -19,10 +19,12 @@ _ODDS = 2**30
 
 
 class WindowIndex(NamedTuple):
-    """All windows of a set of series; a pytree.
+    """All windows of a set of series, which stand here by name, in whatever order the panel has them; a pytree.
 
     Attributes
     ----------
+    series : array of int32, shape (N,)
+        Number in the panel of the series at each place.
     first : array of int32, shape (N,)
         Known rows of each series' first window.
     below : array of int32, shape (N + 1,)
@@ -31,6 +33,7 @@ class WindowIndex(NamedTuple):
         Odds before each series; those of a series are a multiple of its windows. By default the windows themselves.
     """
 
+    series: Int32[np.ndarray, " N"]
     first: Int32[np.ndarray, " N"]
     below: Int32[np.ndarray, " N1"]
     odds: Int32[np.ndarray, " N1"]
@@ -42,8 +45,8 @@ class WindowIndex(NamedTuple):
 
     def locate(self, k: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Series and known rows of the ``k``-th windows."""
-        series = np.searchsorted(self.below, k, side="right") - 1
-        return series, self.first[series] + k - self.below[series]
+        place = np.searchsorted(self.below, k, side="right") - 1
+        return self.series[place], self.first[place] + k - self.below[place]
 
 
 def validation_rows(lengths: NDArray[np.int64], horizon: int, share: float) -> NDArray[np.int64]:
@@ -82,7 +85,7 @@ def sampling_odds(index: WindowIndex, law: Sampling, scale: NDArray[np.float64])
     law : {"windows", "series", "scale"}
         Uniform over all windows; uniform over the series that have windows; or a series in proportion to its scale.
     scale : array of shape (N,)
-        Scale of each series, for instance its mean absolute value.
+        Scale of each series of the panel, for instance its mean absolute value.
 
     References
     ----------
@@ -92,7 +95,7 @@ def sampling_odds(index: WindowIndex, law: Sampling, scale: NDArray[np.float64])
     Examples
     --------
     >>> counts = np.array([0, 9, 10], np.int32)
-    >>> index = WindowIndex(np.ones(2, np.int32), counts, counts)
+    >>> index = WindowIndex(np.arange(2, dtype=np.int32), np.ones(2, np.int32), counts, counts)
     >>> odds = sampling_odds(index, "series", np.ones(2)).odds
     >>> [round(float(share), 6) for share in np.diff(odds) / odds[-1]]
     [0.5, 0.5]
@@ -100,7 +103,7 @@ def sampling_odds(index: WindowIndex, law: Sampling, scale: NDArray[np.float64])
     counts = np.diff(index.below.astype(np.int64))
     if law == "windows" or not index.total:
         return index._replace(odds=index.below)
-    wanted = np.where(counts > 0, scale if law == "scale" else 1.0, 0.0)
+    wanted = np.where(counts > 0, scale[index.series] if law == "scale" else 1.0, 0.0)
     if not wanted.sum() > 0:
         wanted = np.where(counts > 0, 1.0, 0.0)
     room = min(_ODDS, np.iinfo(np.int32).max - index.total)
@@ -109,10 +112,9 @@ def sampling_odds(index: WindowIndex, law: Sampling, scale: NDArray[np.float64])
 
 
 def _index(panel: Panel, first: NDArray[np.int64], counts: NDArray[np.int64]) -> WindowIndex:
-    below = np.concatenate([[0], np.cumsum(counts)])
-    if max(below[-1], panel.indptr[-1]) > np.iinfo(np.int32).max:
-        raise ValueError(
-            f"{below[-1]:,} windows over {panel.indptr[-1]:,} rows are more than 32-bit integers can count."
-        )
-    below = below.astype(np.int32)
-    return WindowIndex(first.astype(np.int32), below, below)
+    total = counts.sum()
+    if max(total, panel.indptr[-1]) > np.iinfo(np.int32).max:
+        raise ValueError(f"{total:,} windows over {panel.indptr[-1]:,} rows are more than 32-bit integers can count.")
+    series = np.argsort(panel.ids.astype(str), kind="stable")
+    below = np.concatenate([[0], np.cumsum(counts[series])]).astype(np.int32)
+    return WindowIndex(series.astype(np.int32), first[series].astype(np.int32), below, below)
