@@ -257,8 +257,8 @@ def _print_inspection(found: "Inspection") -> None:
 
 
 def _print_time(time: "TimeColumn") -> None:
-    from tsrnn.data.axis import words
     from tsrnn.data.calendar import Frequency
+    from tsrnn.data.inspect import words
 
     column = time.column if time.clock is None else f"{time.column} and {time.clock}"
     layout = {"ISO8601": "ISO 8601", "integer": "whole numbers"}.get(time.layout, time.layout)
@@ -273,8 +273,8 @@ def _print_time(time: "TimeColumn") -> None:
 
 def _column_cells(column: "Column", found: "Inspection") -> dict[str, str]:
     """A column's cells in the table, by heading; empty where there is nothing to say."""
-    from tsrnn.data.axis import words
     from tsrnn.data.calendar import Frequency
+    from tsrnn.data.inspect import words
 
     numbers = (column.minimum, column.median, column.maximum)
     low, middle, high = ("" if number is None else _short(number) for number in numbers)

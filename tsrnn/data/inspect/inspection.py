@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tsrnn.data import axis, columns, dialect, recipe
-from tsrnn.data.axis import Axis, Finding, TimeColumn, line_of
-from tsrnn.data.columns import Column, some
+from tsrnn.data.inspect import axis, columns, dialect, recipe
+from tsrnn.data.inspect.axis import Axis, Finding, TimeColumn, line_of
+from tsrnn.data.inspect.columns import Column, some
+from tsrnn.data.inspect.profile import Field
+from tsrnn.data.inspect.series import find_series
+from tsrnn.data.inspect.stamps import Stamps, find_time
 from tsrnn.data.io import no_table
-from tsrnn.data.profile import Field
-from tsrnn.data.series import find_series
-from tsrnn.data.stamps import Stamps, find_time
 from tsrnn.data.validation import DataError
 
 __all__ = ["Column", "Finding", "Inspection", "TimeColumn", "inspect_csv"]

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tsrnn.data import profile
-from tsrnn.data.axis import Axis, Finding, duration, line_of, words
 from tsrnn.data.calendar import Frequency
-from tsrnn.data.profile import Field, Run
-from tsrnn.data.stamps import Stamps
+from tsrnn.data.inspect import profile
+from tsrnn.data.inspect.axis import Axis, Finding, duration, line_of, words
+from tsrnn.data.inspect.profile import Field, Run
+from tsrnn.data.inspect.stamps import Stamps
 
 __all__ = ["Column", "describe", "some"]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tsrnn.data import profile
-from tsrnn.data.axis import Axis, Finding
-from tsrnn.data.profile import Field
-from tsrnn.data.stamps import ISO, Stamps
+from tsrnn.data.inspect import profile
+from tsrnn.data.inspect.axis import Axis, Finding
+from tsrnn.data.inspect.profile import Field
+from tsrnn.data.inspect.stamps import ISO, Stamps
 
 __all__ = ["Recipe"]
 

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsrnn.data.calendar import Frequency, Times
-from tsrnn.data.stamps import Stamps
+from tsrnn.data.inspect.stamps import Stamps
 
 __all__ = ["Axis", "Finding", "TimeColumn", "duration", "findings", "line_of", "words"]
 

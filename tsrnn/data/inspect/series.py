@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsrnn.data.calendar import Times
-from tsrnn.data.profile import Field
+from tsrnn.data.inspect.profile import Field
 
 __all__ = ["find_series"]
 
