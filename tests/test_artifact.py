@@ -154,12 +154,13 @@ class TestFolders:
         with pytest.raises(FileNotFoundError, match=r"arrays\.safetensors"):
             tsrnn.load(tmp_path / "saved")
 
-    def test_of_a_newer_format(self, tmp_path, model):
+    @pytest.mark.parametrize(("step", "way_out"), [(1, "Install a newer"), (-1, "save the model again")])
+    def test_of_another_format(self, tmp_path, model, step, way_out):
         model.save(tmp_path / "saved")
         document = json.loads((tmp_path / "saved" / "model.json").read_text())
-        document |= {"format": artifact.FORMAT + 1, "tsrnn": "9.9"}
+        document |= {"format": artifact.FORMAT + step, "tsrnn": "9.9"}
         (tmp_path / "saved" / "model.json").write_text(json.dumps(document))
-        with pytest.raises(ValueError, match=rf"tsrnn 9\.9 in format {artifact.FORMAT + 1}.*Install a newer"):
+        with pytest.raises(ValueError, match=rf"tsrnn 9\.9 in format {artifact.FORMAT + step}.*{way_out}"):
             tsrnn.load(tmp_path / "saved")
 
     @pytest.mark.parametrize("text", ['{"model_type": "other"}', "[1, 2]"])

@@ -23,8 +23,8 @@ from tsrnn.data.kinds import Kind
 
 __all__ = ["FORMAT", "Artifact", "encode", "read", "write"]
 
-FORMAT = 1
-"""Version of the layout; raised when older readers could not read it."""
+FORMAT = 2
+"""Version of the layout; raised when older readers could not read it, or when older folders cannot be read."""
 
 _FILES = ("model.json", "arrays.safetensors")
 
@@ -146,10 +146,11 @@ def read(path: str | Path) -> Artifact:
     document = json.loads((path / _FILES[0]).read_text(encoding="utf-8"))
     if not isinstance(document, dict) or "format" not in document:
         raise ValueError(f"{path / _FILES[0]} was not written by tsrnn.")
-    if document["format"] > FORMAT:
+    if document["format"] != FORMAT:
+        way_out = "Install a newer tsrnn." if document["format"] > FORMAT else "Fit and save the model again."
         raise ValueError(
-            f"{path} was written by tsrnn {document['tsrnn']} in format {document['format']}; this version reads up to "
-            f"{FORMAT}. Install a newer tsrnn."
+            f"{path} was written by tsrnn {document['tsrnn']} in format {document['format']}; this version reads "
+            f"{FORMAT}. {way_out}"
         )
     arrays = load_file(path / _FILES[1])
     data = document["data"]
