@@ -34,7 +34,8 @@ def frame(n_series, seed, covariates):
 def compiled():
     """Programs in use: training steps, validation losses, forecasts, first weights, windows cut."""
     return [
-        f._cache_size() for f in (loop._run, loop._evaluate, forecaster._forecast, forecaster._init, forecaster._gather)
+        f._cache_size()
+        for f in (loop.run_steps, loop.evaluate, forecaster._forecast, forecaster._init, forecaster._gather)
     ]
 
 

@@ -295,7 +295,7 @@ def test_several_targets_are_learned_jointly():
 
 def test_ctrl_c_leaves_a_fitted_model(ragged, monkeypatch):
     calls = []
-    original = loop._run
+    original = loop.run_steps
 
     def interrupted(*args, **kwargs):
         if calls:
@@ -303,7 +303,7 @@ def test_ctrl_c_leaves_a_fitted_model(ragged, monkeypatch):
         calls.append(1)
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(loop, "_run", interrupted)
+    monkeypatch.setattr(loop, "run_steps", interrupted)
     model = small()
     with pytest.raises(KeyboardInterrupt):
         model.fit(ragged)
