@@ -200,3 +200,23 @@ def test_pandas_goes_through_untouched():
     assert Panel.from_frame(df).kind == Kind()
     assert isinstance(forecast(df), pd.DataFrame)
     pd.testing.assert_frame_equal(df, before)
+
+
+class TestPeriods:
+    MONTHS = pd.period_range("2020-11", periods=5, freq="M")
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            pd.Series(np.arange(5.0), index=MONTHS),
+            pd.DataFrame({"y": np.arange(5.0)}, index=MONTHS),
+            pd.DataFrame({"unique_id": "a", "ds": MONTHS, "y": np.arange(5.0)}),
+            pd.DataFrame({"unique_id": "a", "ds": MONTHS, "y": np.arange(5.0)}).set_index(["unique_id", "ds"]),
+        ],
+        ids=["series", "frame with an index", "column", "level of the index"],
+    )
+    def test_come_out_as_they_went_in(self, data, tmp_path):
+        model = Naive(horizon=2).fit(data)
+        model.save(tmp_path / "model")
+        for fitted in (model, tsrnn.load(tmp_path / "model")):
+            assert fitted.predict()["ds"].tolist() == [pd.Period("2021-04", "M"), pd.Period("2021-05", "M")]

@@ -250,3 +250,10 @@ def test_an_empty_table_is_a_table():
     names = [tag for tag, _ in tags.seen]
     assert names.count("th") == 2
     assert names.count("td") == 0
+
+
+def test_periods_are_drawn_at_their_starts():
+    months = pd.DataFrame({"unique_id": "a", "ds": pd.period_range("2020-01", periods=9, freq="M"), "y": range(9)})
+    figure = plot_forecasts(months, Naive(horizon=2).fit(months).predict())
+    assert [line.get_xdata()[-1] for line in figure.axes[0].lines[:1]] == [np.datetime64("2020-09-01")]
+    plt.close(figure)

@@ -27,6 +27,17 @@ def test_step_size_may_be_shorter_or_longer_than_the_horizon():
     assert fold_ends(panel_of([20]), horizon=3, n_windows=3, step_size=5)[:, 0].tolist() == [7, 12, 17]
 
 
+@given(lengths=st.lists(st.integers(1, 60), min_size=1, max_size=5), horizon=st.integers(1, 9))
+def test_steps_of_the_horizon_tile_the_series(lengths, horizon):
+    """Every row after the first cutoff is the target of just one fold, of as many folds as fit."""
+    lengths = [n + horizon for n in lengths]
+    n_windows = (min(lengths) - 1) // horizon
+    ends = fold_ends(panel_of(lengths), horizon=horizon, n_windows=n_windows)
+    for own, length in zip(ends.T, lengths, strict=True):
+        targets = (own[:, None] + np.arange(horizon)).ravel()
+        assert targets.tolist() == list(range(length - n_windows * horizon, length))
+
+
 @st.composite
 def cases(draw):
     horizon, n_windows = draw(st.integers(1, 9)), draw(st.integers(1, 6))

@@ -29,7 +29,8 @@ class Kind:
     ndim : int, default 2
         Axes of an array: 1 for one series, 2 for a column a series.
     dtypes : mapping of str to sequence of str
-        Types that pandas has not, by column: a type's name, and the categories of an ``Enum``.
+        Types that are not those of the forecast's frame, by column: a type's name, and the categories of an ``Enum`` or
+        the frequency of a ``Period``.
     """
 
     library: str = "pandas"
@@ -46,7 +47,7 @@ def to_pandas(data: Tabular, names: Sequence[str] = ()) -> "tuple[pd.DataFrame |
         Of pandas (handed back as it is), polars, pyarrow or NumPy. Row i of an array is time i; the columns of one
         with two axes are series named ``"0"``, ``"1"`` ...
     names : sequence of str
-        Columns whose type is to be remembered for the way back.
+        Columns whose type is to be remembered for the way back, that of the time first.
 
     Returns
     -------
@@ -69,7 +70,7 @@ def to_pandas(data: Tabular, names: Sequence[str] = ()) -> "tuple[pd.DataFrame |
     1  0.0  0.0  0.0
     """
     if isinstance(data, (pd.DataFrame, pd.Series)):
-        return data, Kind()
+        return data, Kind(dtypes={name: ["Period", freq] for name in names[:1] if (freq := _periods(data, name))})
     if isinstance(data, np.ndarray):
         validation.check_axes(data.shape)
         columns = ["y"] if data.ndim == 1 else [str(i) for i in range(data.shape[1])]
@@ -120,7 +121,7 @@ def from_pandas(frame: pd.DataFrame, kind: Kind, horizon: int) -> Any:
            [1., 5.]])
     """
     if kind.library == "pandas":
-        return frame
+        return frame.assign(**{name: pd.PeriodIndex(frame[name], freq=freq) for name, (_, freq) in kind.dtypes.items()})
     if kind.library == "numpy":
         return _array(frame, kind.ndim, horizon)
     table = nw.from_native(frame, eager_only=True)
@@ -137,6 +138,14 @@ def _array(frame: pd.DataFrame, ndim: int, horizon: int) -> NDArray[np.float64]:
     values = frame.iloc[:, 2:].to_numpy(np.float64).reshape(-1, horizon, frame.shape[1] - 2).swapaxes(0, 1)
     values = values[..., 0] if values.shape[-1] == 1 else values
     return values[:, 0] if ndim == 1 else values
+
+
+def _periods(data: "pd.DataFrame | pd.Series[Any]", name: str) -> str | None:
+    """The frequency of the periods in a column or in the index, if that is what tells the time."""
+    levels = [data.index.get_level_values(i) for i in range(data.index.nlevels)]
+    times = [data[name]] if isinstance(data, pd.DataFrame) and name in data.columns else levels
+    found = [str(t.dtype)[len("period[") : -1] for t in times if isinstance(t.dtype, pd.PeriodDtype)]
+    return found[0] if found else None
 
 
 def _written(dtype: Any) -> list[str]:

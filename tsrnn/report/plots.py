@@ -89,6 +89,7 @@ def plot_forecasts(
     """
     import matplotlib.pyplot as plt
 
+    history, forecasts = (_stamped(frame, time_col) for frame in (history, forecasts))
     if models is None:
         roles = {id_col, time_col, target_col, "cutoff"}
         models = [c for c in forecasts.columns if c not in roles and not re.search(r"-(lo|hi|q)-[\d.]+$", c)]
@@ -118,6 +119,12 @@ def plot_forecasts(
         unique = dict(zip(labels, handles, strict=True))
         figure.legend(unique.values(), unique.keys(), loc="outside upper left", ncols=len(unique))
     return figure
+
+
+def _stamped(frame: pd.DataFrame, time_col: str) -> pd.DataFrame:
+    """The frame with the starts of its periods, if it has any."""
+    times = frame[time_col]
+    return frame.assign(**{time_col: times.dt.to_timestamp()}) if isinstance(times.dtype, pd.PeriodDtype) else frame
 
 
 def plot_by_step(errors: pd.DataFrame, *, label: str = "mean absolute scaled error") -> "Axes":
