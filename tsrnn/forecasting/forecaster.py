@@ -8,16 +8,20 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 from flax import serialization, traverse_util
 from jaxtyping import Array
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from tsrnn.data import Panel, Schema
-from tsrnn.data.validation import check_observed
+from tsrnn.data.kinds import Tabular
+from tsrnn.data.validation import check_lengths, check_observed
 from tsrnn.forecasting.artifact import Artifact, encode
 from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.inputs import Inputs
 from tsrnn.nn.embedding import Categories
+from tsrnn.nn.gradients import hidden_gradients
 from tsrnn.nn.model import ForecastLoss, Model, Params
 from tsrnn.nn.networks import AbstractNetwork
 from tsrnn.nn.outputs import AbstractOutput, Quantiles
@@ -216,6 +220,54 @@ class Forecaster(AbstractForecaster):
             )
         values = np.concatenate([np.asarray(part) for part in parts])[: len(known)].astype(np.float64) @ take
         return values if fitted is None else fitted.inverse_forecast(values, panel, series, ends)
+
+    def gradient_flow(
+        self, df: "Tabular | Panel", *, lags: Sequence[int] | None = None, n_windows: int = 64, trained: bool = True
+    ) -> pd.DataFrame:
+        """How far back in time learning reaches: the gradient of the loss with respect to the hidden state, by lag.
+
+        Parameters
+        ----------
+        df : DataFrame, Series, Table, array or Panel
+            Data with targets, as given to `fit`.
+        lags : sequence of int, optional
+            Steps between the state and the last one; by default all of the context, or 33 of them evenly spread.
+        n_windows : int, default 64
+            Windows of ``df`` to look at, evenly spread over all of them.
+        trained : bool, default True
+            Whether the weights are the trained ones, or those that training began with.
+
+        Returns
+        -------
+        DataFrame
+            ``lag`` and ``gradient_norm``, the root mean square over the windows; see `tsrnn.nn.gradients`.
+            `tsrnn.report.plots.plot_gradient_flow` draws it.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        """
+        check_is_fitted(self, "history_")
+        panel = Panel.from_frame(df, self.history_.schema, self.history_.freq)
+        check_lengths(panel.ids, panel.lengths, *self._rows_needed())
+        fitted = None if self.transforms_ is None else self.transforms_.on(panel, panel.lengths)
+        rows, model = self._device_panel(panel, fitted), self._model(panel.schema)
+        shape = {"context_length": self.context_length_, "horizon": self.horizon}
+        windows = training_windows(panel, panel.lengths, **shape)
+        spread = np.linspace(0, windows.total - 1, n_windows).round().astype(np.int64)
+        series, known = (place.astype(np.int32) for place in windows.locate(spread))
+        params = self.params_
+        if not trained:
+            params = _init(model, jax.random.split(jax.random.key(self.random_state))[0], rows, **shape)
+        far = self.context_length_ - 1
+        back = np.unique(np.linspace(0, far, min(33, far + 1)).round().astype(np.int32)) if lags is None else lags
+        if not (len(back) and min(back) >= 0 and max(back) <= far):
+            raise ValueError(f"lags must lie in 0 to {far}, the context's length less one, got {lags!r}.")
+        norms = hidden_gradients(
+            ForecastLoss(model), params, _gather(rows, series, known, **shape), jnp.asarray(back, jnp.int32)
+        )
+        return pd.DataFrame({"lag": np.asarray(back), "gradient_norm": np.asarray(norms, np.float64)})
 
     def _choose_context(self, panel: Panel) -> int:
         if self.context_length is not None:

@@ -55,7 +55,7 @@ class Model:
         """Fresh weights for batches shaped like this one."""
         tables = init_tables(jax.random.fold_in(key, 1), self.categories)
         learned: dict[str, Any] = {"embeddings": tables} if tables else {}
-        weights = self.network.init(key, *self._inputs(learned, batch), size=self._size(batch))
+        weights = self.network.init(key, *self.inputs(learned, batch), size=self.size(batch))
         if self.normalization == "revin":
             zeros = jnp.zeros(batch.target.shape[-1], batch.target.dtype)
             learned["revin"] = {"log_gain": zeros, "shift": zeros}
@@ -65,8 +65,12 @@ class Model:
         """Values of the normalized target."""
         rngs = None if key is None else {"dropout": key}
         raw: Any = self.network.apply(
-            params, *self._inputs(params, batch), size=self._size(batch), train=key is not None, rngs=rngs
+            params, *self.inputs(params, batch), size=self.size(batch), train=key is not None, rngs=rngs
         )
+        return self.values(params, batch, raw)
+
+    def values(self, params: Params, batch: Batch, raw: Float[Array, "B H size"]) -> Float[Array, "B H C Q"]:
+        """Values of the normalized target from what the network gives."""
         b, h, c = batch.target.shape
         season, _ = self._season(batch)
         values = self.output.values(jnp.reshape(raw, (b, h, c, self.output.size)))
@@ -83,7 +87,8 @@ class Model:
         location, scale = self.stats(batch)
         return self.raw(params, batch, None) * scale[..., None] + location[..., None]
 
-    def _size(self, batch: Batch) -> int:
+    def size(self, batch: Batch) -> int:
+        """Numbers that the network gives for a step."""
         return batch.target.shape[-1] * self.output.size
 
     def _normalized(self, batch: Batch) -> Float[Array, "B T C"]:
@@ -105,7 +110,7 @@ class Model:
         x = self._normalized(batch)
         return x[:, steps], batch.context_observed[:, steps].astype(x.dtype)
 
-    def _inputs(self, params: Params, batch: Batch) -> tuple[Array, Array, Array]:
+    def inputs(self, params: Params, batch: Batch) -> tuple[Array, Array, Array]:
         """History, where it is valid, and what is known ahead; what is constant in a window at each of their steps."""
         x = self._history(batch)
         observed = batch.context_observed.astype(x.dtype)
@@ -135,10 +140,14 @@ class ForecastLoss:
 
     def __call__(self, params: Params, batch: Batch, key: PRNGKeyArray | None) -> tuple[Float[Array, ""], None]:
         """Mean loss over the observed targets."""
+        losses, seen = self.each(self.model.raw(params, batch, key), batch), batch.target_observed
+        return losses.sum() / jnp.maximum(seen.sum(), 1).astype(losses.dtype), None
+
+    def each(self, values: Float[Array, "B H C Q"], batch: Batch) -> Float[Array, "B H C"]:
+        """Loss of each value of the normalized target, 0 where it is missing."""
         location, scale = self.model.stats(batch)
-        losses = self.model.output.loss(self.model.raw(params, batch, key), (batch.target - location) / scale)
-        seen = batch.target_observed
-        return jnp.where(seen, losses, 0).sum() / jnp.maximum(seen.sum(), 1).astype(losses.dtype), None
+        losses = self.model.output.loss(values, (batch.target - location) / scale)
+        return jnp.where(batch.target_observed, losses, 0)
 
 
 def count_params(params: Params) -> int:

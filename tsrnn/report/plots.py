@@ -5,7 +5,7 @@ show.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -119,6 +119,32 @@ def plot_forecasts(
         unique = dict(zip(labels, handles, strict=True))
         figure.legend(unique.values(), unique.keys(), loc="outside upper left", ncols=len(unique))
     return figure
+
+
+def plot_gradient_flow(flows: "Mapping[str, pd.DataFrame]") -> "Axes":
+    """Draw how the gradient fades or grows on its way back in time.
+
+    Parameters
+    ----------
+    flows : mapping of str to DataFrame
+        What `Forecaster.gradient_flow` gave, under the names to show.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Norms relative to lag 0, on a logarithmic scale; the newest step on the right.
+    """
+    import matplotlib.pyplot as plt
+
+    with styled():
+        _, ax = plt.subplots(figsize=(8, 4), layout="constrained")
+        for (name, flow), colour in zip(flows.items(), _colours(len(flows)), strict=True):
+            norms = flow["gradient_norm"].to_numpy()
+            share = norms / norms[flow["lag"].to_numpy().argmin()]
+            ax.semilogy(-flow["lag"], np.where(share > 0, share, np.nan), color=colour, label=name)
+        ax.set(xlabel="steps before the last one", ylabel="gradient norm, relative to the last step")
+        ax.legend()
+    return ax
 
 
 def _stamped(frame: pd.DataFrame, time_col: str) -> pd.DataFrame:
