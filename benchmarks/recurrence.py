@@ -12,7 +12,9 @@ alone, measured in the same run, over our time.
 rematerialization, and without ``--quick`` draws ``benchmarks/figures/recurrence.png``. Shapes of more than 40 GFLOP a
 training step are left out.
 
-    python benchmarks/recurrence.py [--quick] [--long] [--json FILE]
+``--backends`` times the plain scan and the derivative by hand too, whichever of them `tsrnn.nn.scan.choose` takes.
+
+    python benchmarks/recurrence.py [--quick] [--long] [--backends plain derivative] [--json FILE]
 """
 
 import argparse
@@ -23,7 +25,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -37,7 +39,7 @@ from flax import nnx
 from jax import lax
 
 from tsrnn.nn.cells import AbstractCell, GRUCell, LSTMCell
-from tsrnn.nn.scan import scan
+from tsrnn.nn.scan import Backend, scan
 
 try:
     import torch
@@ -188,11 +190,12 @@ def seconds(call: Call, repeats: int) -> float:
     return (time.perf_counter() - began) / repeats
 
 
-def measure(shape: Shape, budget: float) -> dict[str, Any]:
+def measure(shape: Shape, budget: float, backends: Sequence[Backend] = ()) -> dict[str, Any]:
     x = jax.random.normal(jax.random.key(0), (shape.batch, shape.steps, INPUTS))
     variants = {
         name: compiled(*make(shape, x), x) for name, make in [("ours", ours), ("linen", linen), ("nnx", flax_nnx)]
     }
+    variants |= {name: compiled(*ours(shape, x, backend=name), x) for name in backends}
     if torch is not None:
         variants["torch"] = pytorch(shape, x)
     train = race({name: pair[0] for name, pair in variants.items()} | {"products": products(shape)}, budget)
@@ -307,6 +310,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three small shapes a cell")
     parser.add_argument("--long", action="store_true", help="long sequences too; without --quick also the figure")
+    parser.add_argument(
+        "--backends", nargs="+", default=(), choices=("plain", "derivative"), help="time these too, whatever is chosen"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and a row a shape to FILE too")
     args = parser.parse_args()
     if torch is not None:
@@ -315,7 +321,7 @@ def main() -> None:
     grid = shapes(args.quick)
     rows = []
     for i, shape in enumerate(grid):
-        rows.append(measure(shape, budget=1.0 if args.quick else 2.0))
+        rows.append(measure(shape, 1.0 if args.quick else 2.0, args.backends))
         print(f"{i + 1}/{len(grid)}", rows[-1], file=sys.stderr, flush=True)
     print(table(rows), file=sys.stderr)
     figures = summary(rows)
