@@ -148,8 +148,3 @@ class ForecastLoss:
         location, scale = self.model.stats(batch)
         losses = self.model.output.loss(values, (batch.target - location) / scale)
         return jnp.where(batch.target_observed, losses, 0)
-
-
-def count_params(params: Params) -> int:
-    """Number of weights."""
-    return sum(leaf.size for leaf in jax.tree.leaves(params))

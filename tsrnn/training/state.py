@@ -144,7 +144,7 @@ class History:
         """Steps taken."""
         return len(self.train_loss)
 
-    def plot(self) -> "NDArray[Any] | list[Axes]":
+    def plot(self) -> "list[Axes]":
         """Draw losses, gradient norms and learning rate over the steps.
 
         Returns
