@@ -10,6 +10,7 @@ from tsrnn.forecasting.baselines import HistoricAverage as HistoricAverage
 from tsrnn.forecasting.baselines import Naive as Naive
 from tsrnn.forecasting.baselines import Naive2 as Naive2
 from tsrnn.forecasting.baselines import SeasonalNaive as SeasonalNaive
+from tsrnn.forecasting.conformal import Conformal as Conformal
 from tsrnn.forecasting.forecaster import Forecaster as Forecaster
 from tsrnn.forecasting.spec import load as load
 from tsrnn.nn.networks import GRU as GRU

@@ -54,7 +54,7 @@ class Artifact:
 
 
 def encode(value: Any) -> Any:
-    """A parameter as plain JSON; a part (any dataclass) becomes a mapping with its ``type``.
+    """A parameter as plain JSON; a part (any dataclass) or a forecaster becomes a mapping with its ``type``.
 
     Raises
     ------
@@ -69,6 +69,8 @@ def encode(value: Any) -> Any:
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {"type": type(value).__name__} | {name: encode(getattr(value, name)) for name in part_fields(value)}
+    if hasattr(value, "forecast_panel"):
+        return {"type": type(value).__name__} | encode(value.get_params(deep=False))
     if isinstance(value, (list, tuple)):
         return [encode(v) for v in value]
     if isinstance(value, Mapping):

@@ -248,11 +248,8 @@ class AbstractForecaster(BaseEstimator, ABC):
             A new folder, or one that holds a saved model, which is replaced.
         """
         check_is_fitted(self, "history_")
-        spec = {"type": type(self).__name__} | {
-            name: artifact.encode(v) for name, v in self.get_params(deep=False).items()
-        }
         values, arrays = self._state()
-        artifact.write(path, artifact.Artifact(spec, values, arrays, self.history_))
+        artifact.write(path, artifact.Artifact(artifact.encode(self), values, arrays, self.history_))
 
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """What was learned besides `history_`: small values, and arrays by name."""

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from tsrnn.forecasting import artifact
 from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.baselines import Drift, HistoricAverage, Naive, Naive2, SeasonalNaive
+from tsrnn.forecasting.conformal import Conformal
 from tsrnn.forecasting.forecaster import Forecaster
 from tsrnn.nn.networks import GRU, LSTM, RNN
 from tsrnn.nn.outputs import Point, Quantiles
@@ -32,7 +33,7 @@ from tsrnn.transforms import (
 __all__ = ["SpecError", "from_spec", "load", "to_spec"]
 
 MODELS: dict[str, type[AbstractForecaster]] = {
-    m.__name__: m for m in (Forecaster, Naive, Naive2, SeasonalNaive, Drift, HistoricAverage)
+    m.__name__: m for m in (Forecaster, Naive, Naive2, SeasonalNaive, Drift, HistoricAverage, Conformal)
 }
 """Every forecaster that a specification can name."""
 
@@ -73,9 +74,8 @@ def to_spec(model: AbstractForecaster) -> dict[str, Any]:
     >>> to_spec(SeasonalNaive(horizon=12))
     {'type': 'SeasonalNaive', 'horizon': 12, 'season_length': None}
     """
-    return {"type": type(model).__name__} | {
-        name: artifact.encode(v) for name, v in model.get_params(deep=False).items()
-    }
+    spec: dict[str, Any] = artifact.encode(model)
+    return spec
 
 
 def from_spec(spec: Any, *, where: tuple[str | int, ...] = (), **defaults: Any) -> AbstractForecaster:
@@ -115,6 +115,9 @@ def from_spec(spec: Any, *, where: tuple[str | int, ...] = (), **defaults: Any) 
     for key, value in given.items():
         at = (*where, key)
         _known(key, names, at, f"parameter of {kind}")
+        if key == "model":
+            values[key] = from_spec(value, where=at, **defaults)
+            continue
         values[key] = _part(key, value, at) if key in PARTS else _checked(hints[key], value, at)
     for name, parameter in inspect.signature(cls).parameters.items():
         if parameter.default is parameter.empty and name not in values:
