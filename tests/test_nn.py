@@ -1,7 +1,10 @@
 """Window normalization, outputs and the model around a network."""
 
+import dataclasses
+from functools import partial
 from typing import get_args
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,10 +14,14 @@ from hypothesis import strategies as st
 from scipy.stats import median_abs_deviation
 from sklearn.metrics import mean_pinball_loss
 
+from tsrnn.nn.dropout import Dropout
 from tsrnn.nn.model import ForecastLoss, Model
 from tsrnn.nn.networks import GRU, LSTM, RNN
 from tsrnn.nn.outputs import Point, Quantiles
 from tsrnn.nn.scaling import RunningState, WindowNorm, running_stats, window_stats
+from tsrnn.training.loop import train, train_members
+from tsrnn.training.state import Training
+from tsrnn.training.steps import run_members, run_steps
 from tsrnn.types import Batch
 
 
@@ -137,6 +144,44 @@ def test_dropout_acts_in_training_only():
     quiet, one, two = (model.raw(params, batch, key) for key in (None, jax.random.key(1), jax.random.key(2)))
     assert (one != two).any()
     np.testing.assert_array_equal(quiet, model.raw(params, batch, None))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.25, 0.6])
+def test_dropout_is_that_of_flax_also_where_the_rate_is_data(rate):
+    xs, keys = jax.random.normal(jax.random.key(0), (5, 7)), {"dropout": jax.random.key(1)}
+    ours = lambda rate: Dropout(rate, deterministic=False).apply({}, xs, rngs=keys)  # noqa: E731
+    oracle = nn.Dropout(rate, deterministic=False).apply({}, xs, rngs=keys)
+    np.testing.assert_array_equal(ours(rate), oracle)
+    np.testing.assert_allclose(jax.jit(ours)(rate), oracle, rtol=1e-6)
+
+
+def test_members_of_other_dropout_are_single_runs_and_one_program():
+    rates, batch, training = [0.0, 0.3, 0.6], make_batch(), Training(max_steps=20, eval_every=10)
+    model, key = Model(GRU(hidden_size=5, num_layers=2, dropout=0.1), Point(), "last", 2), jax.random.key(0)
+    params = model.init(key, batch)
+    options = {"training": training, "valid_batches": jax.tree.map(lambda a: a[None], batch)}
+    programs = run_members._cache_size()
+    members = train_members(
+        ForecastLoss(model), same_batch, [params] * 3, batch, keys=[key] * 3,
+        settings=[{"dropout": rate} for rate in rates], **options,
+    )  # fmt: skip
+    assert run_members._cache_size() == programs + 1
+    programs = run_steps._cache_size()
+    for rate, (weights, history) in zip(rates, members, strict=True):
+        settings = {"dropout": rate}
+        alone, own = train(ForecastLoss(model), same_batch, params, batch, key=key, settings=settings, **options)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5), weights, alone)
+        np.testing.assert_allclose(history.train_loss, own.train_loss, rtol=1e-4)
+        np.testing.assert_allclose(history.valid_loss, own.valid_loss, rtol=1e-4)
+    assert run_steps._cache_size() == programs + 1
+    fixed = ForecastLoss(dataclasses.replace(model, network=model.network.clone(dropout=0.6)))
+    _, fixed_history = train(fixed, same_batch, params, batch, key=key, **options)
+    np.testing.assert_allclose(own.train_loss, fixed_history.train_loss, rtol=1e-4)
+    assert (members[0][1].train_loss != members[1][1].train_loss).all()
+
+
+def same_batch(batch, key):
+    return batch
 
 
 @every_norm
