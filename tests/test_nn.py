@@ -15,6 +15,7 @@ from scipy.stats import median_abs_deviation
 from sklearn.metrics import mean_pinball_loss
 
 from tsrnn.nn.dropout import Dropout
+from tsrnn.nn.embedding import Categories
 from tsrnn.nn.model import ForecastLoss, Model
 from tsrnn.nn.networks import GRU, LSTM, RNN
 from tsrnn.nn.outputs import Point, Quantiles
@@ -126,15 +127,36 @@ def test_model_shapes_and_the_reach_of_the_newest_observation(network, layers):
     assert (first_step(jnp.ones((4, 2))) != first_step(jnp.zeros((4, 2)))).all()
 
 
-def test_missing_targets_count_nothing_in_the_loss():
-    model = Model(GRU(hidden_size=4), Point(), "last", 2)
-    batch = make_batch()
+@partial(jax.jit, static_argnums=0)
+def learned_from(model, batch):
+    """Statistics of every kind, those of every step, and loss and gradient."""
     params = model.init(jax.random.key(0), batch)
-    loss = jax.value_and_grad(lambda p, b: ForecastLoss(model)(p, b, None)[0])
-    garbage = batch._replace(target=jnp.where(batch.target_observed, batch.target, 1e6))
-    (a, grad_a), (b, grad_b) = loss(params, batch), loss(params, garbage)
-    assert a == b
-    assert jax.tree.all(jax.tree.map(lambda x, y: bool((x == y).all()), grad_a, grad_b))
+    derived = jax.value_and_grad(lambda p: ForecastLoss(model)(p, batch, None)[0])
+    seen = batch.context, batch.context_observed
+    return [window_stats(*seen, how) for how in get_args(WindowNorm)], running_stats(*seen), derived(params)
+
+
+@pytest.mark.parametrize("how", ["last", "revin", "running"])  # each has a graph of its own
+@settings(max_examples=10)
+@given(seed=st.integers(0, 99), garbage=st.sampled_from([1e9, np.inf, np.nan]))
+def test_what_lies_under_a_mask_changes_no_statistic_no_loss_and_no_gradient(how, seed, garbage):
+    batch = make_batch(b=3, seed=seed)
+    steps = batch.valid[..., None]
+    batch = batch._replace(context_observed=batch.context_observed & steps)
+
+    def under(value, code):
+        return batch._replace(
+            context=jnp.where(batch.context_observed, batch.context, value),
+            past=jnp.where(steps, batch.past, value),
+            past_codes=jnp.where(steps, batch.past_codes, code),
+            target=jnp.where(batch.target_observed, batch.target, value),
+        )
+
+    model = Model(RNN(hidden_size=3), Point(), how, 2, Categories(past=(4,), future=(4,)))
+    clean, dirty = (jax.tree.leaves(learned_from(model, under(*what))) for what in [(0, 0), (garbage, 3)])
+    assert all(np.isfinite(leaf).all() for leaf in clean)
+    for a, b in zip(clean, dirty, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_dropout_acts_in_training_only():

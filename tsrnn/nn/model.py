@@ -152,5 +152,6 @@ class ForecastLoss:
     def each(self, values: Float[Array, "B H C Q"], batch: Batch) -> Float[Array, "B H C"]:
         """Loss of each value of the normalized target, 0 where it is missing."""
         location, scale = self.model.stats(batch)
-        losses = self.model.output.loss(values, (batch.target - location) / scale)
+        target = jnp.where(batch.target_observed, batch.target, 0)  # a NaN would reach the gradient
+        losses = self.model.output.loss(values, (target - location) / scale)
         return jnp.where(batch.target_observed, losses, 0)
