@@ -137,6 +137,14 @@ def test_members_have_carries_of_their_own(data):
     assert (members[0][1].train_loss[25:] != members[1][1].train_loss[25:]).all()  # other series at the same step
 
 
+def test_a_loss_that_gives_no_carry_is_told_so(data):
+    with pytest.raises(TypeError, match=r"must give the next one as aux: PyTreeDef\(.*'at'.*got PyTreeDef\(None\)"):
+        train(
+            lambda *args: (OneAhead()(*args)[0], None), Streams(), PARAMS, data, key=jax.random.key(0),
+            training=Training(), carry=STREAMS,
+        )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Counts:
     """The loss is the number of batches before; it is not finite one time in three."""

@@ -100,6 +100,8 @@ def train(
     ------
     TrainingDiverged
         If loss or gradient are not finite for too many steps in a row.
+    TypeError
+        If ``aux`` is not like the carry.
     CheckpointMismatch
         If the checkpoint folder belongs to another run.
 

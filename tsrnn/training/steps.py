@@ -46,7 +46,12 @@ def _steps(
         batch = sample(data, batch_key, *_given(carry))
         derived = jax.value_and_grad(loss_fn, has_aux=True)
         (loss, aux), grads = derived(params, batch, loss_key, *_given(settings))
-        return None if carry is None else aux, (loss, grads)
+        if carry is None:
+            return None, (loss, grads)
+        got, wanted = (str(jax.tree.structure(tree)) for tree in (aux, carry))
+        if got != wanted:
+            raise TypeError(f"with a carry, the loss must give the next one as aux: {wanted}, got {got}.")
+        return aux, (loss, grads)
 
     def step(state: TrainState, _: None) -> tuple[TrainState, Trace]:
         own = jax.random.fold_in(key, state.step)
