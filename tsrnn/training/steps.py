@@ -15,7 +15,10 @@ from tsrnn.training.state import TrainState
 __all__ = ["LossFn", "Sampler", "Trace", "evaluate", "groups", "run_members", "run_steps"]
 
 LossFn = Callable[..., tuple[Float[Array, ""], Any]]
+"""``(params, batch, key) -> (loss, aux)``, or ``(params, batch, key, settings)`` in runs that have them."""
+
 Sampler = Callable[..., Any]
+"""``(data, key) -> batch``, or ``(data, key, carry)`` in runs that have one."""
 
 
 class Trace(NamedTuple):
