@@ -1,7 +1,10 @@
 """Window normalization, outputs and the model around a network."""
 
+import dataclasses
+from functools import partial
 from typing import get_args
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,10 +14,15 @@ from hypothesis import strategies as st
 from scipy.stats import median_abs_deviation
 from sklearn.metrics import mean_pinball_loss
 
+from tsrnn.nn.dropout import Dropout
+from tsrnn.nn.embedding import Categories
 from tsrnn.nn.model import ForecastLoss, Model
 from tsrnn.nn.networks import GRU, LSTM, RNN
 from tsrnn.nn.outputs import Point, Quantiles
 from tsrnn.nn.scaling import RunningState, WindowNorm, running_stats, window_stats
+from tsrnn.training.loop import train, train_members
+from tsrnn.training.state import Training
+from tsrnn.training.steps import run_members, run_steps
 from tsrnn.types import Batch
 
 
@@ -119,15 +127,36 @@ def test_model_shapes_and_the_reach_of_the_newest_observation(network, layers):
     assert (first_step(jnp.ones((4, 2))) != first_step(jnp.zeros((4, 2)))).all()
 
 
-def test_missing_targets_count_nothing_in_the_loss():
-    model = Model(GRU(hidden_size=4), Point(), "last", 2)
-    batch = make_batch()
+@partial(jax.jit, static_argnums=0)
+def learned_from(model, batch):
+    """Statistics of every kind, those of every step, and loss and gradient."""
     params = model.init(jax.random.key(0), batch)
-    loss = jax.value_and_grad(lambda p, b: ForecastLoss(model)(p, b, None)[0])
-    garbage = batch._replace(target=jnp.where(batch.target_observed, batch.target, 1e6))
-    (a, grad_a), (b, grad_b) = loss(params, batch), loss(params, garbage)
-    assert a == b
-    assert jax.tree.all(jax.tree.map(lambda x, y: bool((x == y).all()), grad_a, grad_b))
+    derived = jax.value_and_grad(lambda p: ForecastLoss(model)(p, batch, None)[0])
+    seen = batch.context, batch.context_observed
+    return [window_stats(*seen, how) for how in get_args(WindowNorm)], running_stats(*seen), derived(params)
+
+
+@pytest.mark.parametrize("how", ["last", "revin", "running"])  # each has a graph of its own
+@settings(max_examples=10)
+@given(seed=st.integers(0, 99), garbage=st.sampled_from([1e9, np.inf, np.nan]))
+def test_what_lies_under_a_mask_changes_no_statistic_no_loss_and_no_gradient(how, seed, garbage):
+    batch = make_batch(b=3, seed=seed)
+    steps = batch.valid[..., None]
+    batch = batch._replace(context_observed=batch.context_observed & steps)
+
+    def under(value, code):
+        return batch._replace(
+            context=jnp.where(batch.context_observed, batch.context, value),
+            past=jnp.where(steps, batch.past, value),
+            past_codes=jnp.where(steps, batch.past_codes, code),
+            target=jnp.where(batch.target_observed, batch.target, value),
+        )
+
+    model = Model(RNN(hidden_size=3), Point(), how, 2, Categories(past=(4,), future=(4,)))
+    clean, dirty = (jax.tree.leaves(learned_from(model, under(*what))) for what in [(0, 0), (garbage, 3)])
+    assert all(np.isfinite(leaf).all() for leaf in clean)
+    for a, b in zip(clean, dirty, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_dropout_acts_in_training_only():
@@ -137,6 +166,44 @@ def test_dropout_acts_in_training_only():
     quiet, one, two = (model.raw(params, batch, key) for key in (None, jax.random.key(1), jax.random.key(2)))
     assert (one != two).any()
     np.testing.assert_array_equal(quiet, model.raw(params, batch, None))
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.25, 0.6])
+def test_dropout_is_that_of_flax_also_where_the_rate_is_data(rate):
+    xs, keys = jax.random.normal(jax.random.key(0), (5, 7)), {"dropout": jax.random.key(1)}
+    ours = lambda rate: Dropout(rate, deterministic=False).apply({}, xs, rngs=keys)  # noqa: E731
+    oracle = nn.Dropout(rate, deterministic=False).apply({}, xs, rngs=keys)
+    np.testing.assert_array_equal(ours(rate), oracle)
+    np.testing.assert_allclose(jax.jit(ours)(rate), oracle, rtol=1e-6)
+
+
+def test_members_of_other_dropout_are_single_runs_and_one_program():
+    rates, batch, training = [0.0, 0.3, 0.6], make_batch(), Training(max_steps=20, eval_every=10)
+    model, key = Model(GRU(hidden_size=5, num_layers=2, dropout=0.1), Point(), "last", 2), jax.random.key(0)
+    params = model.init(key, batch)
+    options = {"training": training, "valid_batches": jax.tree.map(lambda a: a[None], batch)}
+    programs = run_members._cache_size()
+    members = train_members(
+        ForecastLoss(model), same_batch, [params] * 3, batch, keys=[key] * 3,
+        settings=[{"dropout": rate} for rate in rates], **options,
+    )  # fmt: skip
+    assert run_members._cache_size() == programs + 1
+    programs = run_steps._cache_size()
+    for rate, (weights, history) in zip(rates, members, strict=True):
+        settings = {"dropout": rate}
+        alone, own = train(ForecastLoss(model), same_batch, params, batch, key=key, settings=settings, **options)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5), weights, alone)
+        np.testing.assert_allclose(history.train_loss, own.train_loss, rtol=1e-4)
+        np.testing.assert_allclose(history.valid_loss, own.valid_loss, rtol=1e-4)
+    assert run_steps._cache_size() == programs + 1
+    fixed = ForecastLoss(dataclasses.replace(model, network=model.network.clone(dropout=0.6)))
+    _, fixed_history = train(fixed, same_batch, params, batch, key=key, **options)
+    np.testing.assert_allclose(own.train_loss, fixed_history.train_loss, rtol=1e-4)
+    assert (members[0][1].train_loss != members[1][1].train_loss).all()
+
+
+def same_batch(batch, key):
+    return batch
 
 
 @every_norm

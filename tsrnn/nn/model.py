@@ -1,5 +1,6 @@
 """A forecasting model as one value: network, output and window normalization, applied to a `Batch`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,10 +62,12 @@ class Model:
             learned["revin"] = {"log_gain": zeros, "shift": zeros}
         return {**weights, **learned}
 
-    def raw(self, params: Params, batch: Batch, key: PRNGKeyArray | None) -> Float[Array, "B H C Q"]:
-        """Values of the normalized target."""
+    def raw(
+        self, params: Params, batch: Batch, key: PRNGKeyArray | None, settings: Mapping[str, Any] | None = None
+    ) -> Float[Array, "B H C Q"]:
+        """Values of the normalized target; ``settings`` stand for the network's fields of these names."""
         rngs = None if key is None else {"dropout": key}
-        raw: Any = self.network.apply(
+        raw: Any = self.network.clone(**settings or {}).apply(
             params, *self.inputs(params, batch), size=self.size(batch), train=key is not None, rngs=rngs
         )
         return self.values(params, batch, raw)
@@ -133,18 +136,22 @@ class Model:
 class ForecastLoss:
     """The loss of a model on a batch, as the training loop wants it: ``(params, batch, key) -> (loss, aux)``.
 
-    The target is normalized like its window, so windows of all scales weigh alike; missing targets count nothing.
+    The target is normalized like its window, so windows of all scales weigh alike; missing targets count nothing. With
+    ``settings={"dropout": rate}`` the network's dropout is data: other rates do not compile again.
     """
 
     model: Model
 
-    def __call__(self, params: Params, batch: Batch, key: PRNGKeyArray | None) -> tuple[Float[Array, ""], None]:
+    def __call__(
+        self, params: Params, batch: Batch, key: PRNGKeyArray | None, settings: Mapping[str, Any] | None = None
+    ) -> tuple[Float[Array, ""], None]:
         """Mean loss over the observed targets."""
-        losses, seen = self.each(self.model.raw(params, batch, key), batch), batch.target_observed
+        losses, seen = self.each(self.model.raw(params, batch, key, settings), batch), batch.target_observed
         return losses.sum() / jnp.maximum(seen.sum(), 1).astype(losses.dtype), None
 
     def each(self, values: Float[Array, "B H C Q"], batch: Batch) -> Float[Array, "B H C"]:
         """Loss of each value of the normalized target, 0 where it is missing."""
         location, scale = self.model.stats(batch)
-        losses = self.model.output.loss(values, (batch.target - location) / scale)
+        target = jnp.where(batch.target_observed, batch.target, 0)  # a NaN would reach the gradient
+        losses = self.model.output.loss(values, (target - location) / scale)
         return jnp.where(batch.target_observed, losses, 0)

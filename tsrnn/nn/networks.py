@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from tsrnn.nn.cells import AbstractCell, GRUCell, LSTMCell, RNNCell, State
+from tsrnn.nn.dropout import Dropout
 from tsrnn.nn.scan import scan
 
 __all__ = ["GRU", "LSTM", "RNN", "AbstractNetwork", "DirectDecoder", "Stack"]
@@ -41,7 +42,7 @@ class Stack(nn.Module):
         state: State = ()
         for i in range(self.num_layers):
             if i:
-                xs = nn.Dropout(self.dropout, deterministic=not train)(xs)
+                xs = Dropout(self.dropout, deterministic=not train)(xs)
             params = self.param(f"layer_{i}", self.cell.init, xs.shape[-1], self.hidden_size)
             state, xs = scan(self.cell, params, self.cell.zeros(params, xs.shape[0]), xs, valid)
         return state[0]
@@ -122,7 +123,7 @@ class AbstractNetwork(nn.Module):
         array of shape (B, H, size)
         """
         h = Stack(self.cell, self.hidden_size, self.num_layers, self.dropout, name="encoder")(xs, valid, train=train)
-        h = nn.Dropout(self.dropout, deterministic=not train)(h)
+        h = Dropout(self.dropout, deterministic=not train)(h)
         return DirectDecoder(self.hidden_size, name="decoder")(h, future, size)
 
 

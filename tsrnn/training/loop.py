@@ -2,12 +2,13 @@
 
 It knows no forecaster. It takes a loss ``(params, batch, key) -> (loss, aux)`` and a sampler ``(data, key) ->
 batch``, both hashable values: equal losses and samplers on data of equal shapes share one compiled program, across
-fits, across clones, and across learning rates.
+fits, across clones, and across learning rates and other numbers that the loss is given as ``settings``. With a
+``carry``, ``aux`` is what the next step's sampler is given: truncated backpropagation through time.
 """
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -54,6 +55,8 @@ def train(
     optimizer: Optimizer | None = None,
     valid_batches: Any | None = None,
     report: Report | None = None,
+    carry: Any | None = None,
+    settings: Any | None = None,
 ) -> tuple[Any, History]:
     """Train and give back the best weights.
 
@@ -74,9 +77,17 @@ def train(
     optimizer : Optimizer, optional
         The optimizer.
     valid_batches : pytree, optional
-        Validation batches stacked along a new first axis. Without them the last weights are the best.
+        Validation batches stacked along a new first axis. Without them the last weights are the best. In a run with a
+        carry each of them holds the state that it begins from, as the sampler's batches do.
     report : callable, optional
         Called after every chunk with a `Record`.
+    carry : pytree of arrays, optional
+        What the first batch is drawn with: the sampler is then ``(data, key, carry) -> batch``, and ``aux``, of the
+        same shapes and types, is the carry of the next batch. No gradient flows through it; a step that is skipped
+        keeps the old one; accumulated batches pass it on; checkpoints hold it.
+    settings : pytree of arrays, optional
+        Numbers that the loss reads and does not learn, a dropout rate for instance: the loss is then ``(params, batch,
+        key, settings) -> (loss, aux)``. Other numbers do not compile again.
 
     Returns
     -------
@@ -89,17 +100,44 @@ def train(
     ------
     TrainingDiverged
         If loss or gradient are not finite for too many steps in a row.
+    TypeError
+        If ``aux`` is not like the carry.
     CheckpointMismatch
         If the checkpoint folder belongs to another run.
+
+    Examples
+    --------
+    One series in chunks of eight steps. The carry is the next chunk's place and the hidden state there, which goes on
+    from chunk to chunk while gradients stop, and is zero where the series begins anew.
+
+    >>> def chunk(series, key, carry):
+    ...     at, h = carry
+    ...     return jax.lax.dynamic_slice(series, (at,), (9,)), at, jnp.where(at == 0, 0, h)
+    >>> def loss(params, batch, key):
+    ...     xs, at, h = batch
+    ...     step = lambda h, x: (jnp.tanh(params["w"] * h + params["u"] * x),) * 2
+    ...     h, hs = jax.lax.scan(step, h, xs[:-1])
+    ...     return ((hs - xs[1:]) ** 2).mean(), ((at + 8) % 192, h)
+    >>> params, start = {"w": jnp.zeros(()), "u": jnp.zeros(())}, (jnp.zeros((), jnp.int32), jnp.zeros(()))
+    >>> run = {"training": Training(max_steps=200), "optimizer": Optimizer(learning_rate=0.01), "carry": start}
+    >>> series = 0.5 * jnp.sin(jnp.arange(201) / 5)
+    >>> params, history = train(loss, chunk, params, series, key=jax.random.key(0), **run)
+    >>> bool(history.train_loss[-24:].mean() < 0.2 * history.train_loss[:24].mean())
+    True
     """
     optimizer = optimizer or Optimizer()
     began = time.perf_counter()
-    run = _fresh(params, optimizer)
+    run = _fresh(params, optimizer, carry)
     stopped = False
+    arrays = {
+        "the first weights": params,
+        "the seed": jax.random.key_data(key),
+        "the data": (data, valid_batches),
+        "the first carry": carry,
+        "the settings of the loss": settings,
+    }
     with ExitStack() as stack:
-        store = stack.enter_context(
-            _checkpoints(training, optimizer, loss_fn, sample, params, data, valid_batches, key)
-        )
+        store = stack.enter_context(_checkpoints(training, optimizer, loss_fn, sample, arrays))
         if store is not None:
             run = store.restore(run) or run
         write = stack.enter_context(log_file(training.log, more=int(run.state.step) > 0))
@@ -108,10 +146,10 @@ def train(
             while not _ended(run, training):
                 n_steps = min(training.eval_every, training.max_steps - int(run.state.step))
                 state, trace = run_steps(
-                    run.state, data, key, _numbers(run, optimizer, training),
+                    run.state, data, key, _numbers(run, optimizer, training), settings,
                     loss_fn=loss_fn, sample=sample, optimizer=optimizer.structure, n_steps=n_steps,
                 )  # fmt: skip
-                score = _score(loss_fn, _weights(state, optimizer), valid_batches)
+                score = _score(loss_fn, _weights(state, optimizer), valid_batches, settings)
                 run = _advanced(run, state, trace, score, optimizer, training)
                 run = run._replace(seconds=np.asarray(before + time.perf_counter() - began))
                 if store is not None and (run.state.step - saved >= training.checkpoint_every or _ended(run, training)):
@@ -136,8 +174,10 @@ def train_members(
     training: Training,
     optimizers: Sequence[Optimizer] | None = None,
     valid_batches: Any | None = None,
+    carry: Any | None = None,
+    settings: Sequence[Any] | None = None,
 ) -> list[tuple[Any, History]]:
-    """Train several members as one program: of other seeds, or of other learning rates and weight decays.
+    """Train several members as one program: of other seeds, learning rates, weight decays or settings of the loss.
 
     Each member stops by its own patience and keeps its own best weights, as if it had been trained alone with its key;
     the numbers agree to rounding. A member that has stopped is carried along until the last one has.
@@ -152,6 +192,10 @@ def train_members(
         Source of each member's randomness.
     optimizers : sequence of K Optimizer, optional
         They may differ in learning rate, weight decay and warm-up.
+    carry : pytree of arrays, optional
+        What all members begin with; from then on each has its own.
+    settings : sequence of K pytrees of arrays, optional
+        Numbers that the loss of each member reads.
 
     Returns
     -------
@@ -165,29 +209,29 @@ def train_members(
     TrainingDiverged
         If loss or gradient of a member are not finite for too many steps in a row.
     """
-    each = list(optimizers or [Optimizer()] * len(keys))
-    if len({optimizer.structure for optimizer in each}) != 1 or not len(params) == len(keys) == len(each):
-        raise ValueError("members need one set of weights, key and optimizer each, and optimizers that differ only in "
-            "learning_rate, weight_decay and warmup_steps.")  # fmt: skip
+    each, own_settings = list(optimizers or [Optimizer()] * len(keys)), list(settings or [None] * len(keys))
+    if len({o.structure for o in each}) != 1 or len({len(part) for part in (params, keys, each, own_settings)}) != 1:
+        raise ValueError("members need one set of weights, key, optimizer and settings each, and optimizers that "
+            "differ only in learning_rate, weight_decay and warmup_steps.")  # fmt: skip
     if training.log is not None or training.checkpoint is not None:
         raise ValueError("log and checkpoint are for single runs; train the members one by one, or without them.")
     began = time.perf_counter()
-    runs = [_fresh(p, optimizer) for p, optimizer in zip(params, each, strict=True)]
-    state = _stack([run.state for run in runs])
+    runs = [_fresh(p, optimizer, carry) for p, optimizer in zip(params, each, strict=True)]
+    state, stacked = _stack([run.state for run in runs]), _stack(own_settings)
     stopped, done = False, 0
     try:
         while done < training.max_steps and not all(_ended(run, training) for run in runs):
             n_steps = min(training.eval_every, training.max_steps - done)
             numbers = _stack([_numbers(run, o, training) for run, o in zip(runs, each, strict=True)])
             state, traces = run_members(
-                state, data, jnp.stack(list(keys)), numbers,
+                state, data, jnp.stack(list(keys)), numbers, stacked,
                 loss_fn=loss_fn, sample=sample, optimizer=each[0].structure, n_steps=n_steps,
             )  # fmt: skip
             done += n_steps
             for k, run in enumerate(runs):
                 if not _ended(run, training):
                     own, trace = (jax.tree.map(lambda a, k=k: a[k], tree) for tree in (state, traces))
-                    score = _score(loss_fn, _weights(own, each[k]), valid_batches)
+                    score = _score(loss_fn, _weights(own, each[k]), valid_batches, own_settings[k])
                     run = _advanced(run, own, trace, score, each[k], training)
                     runs[k] = run._replace(seconds=np.asarray(time.perf_counter() - began))
     except KeyboardInterrupt:
@@ -195,12 +239,12 @@ def train_members(
     return [(run.best, _history(run, training, stopped)) for run in runs]
 
 
-def _fresh(params: Any, optimizer: Optimizer) -> Run:
+def _fresh(params: Any, optimizer: Optimizer, carry: Any) -> Run:
     """A run before its first step; the caller's arrays are copied, for the step takes over those it is given."""
     copy = partial(jax.tree.map, jnp.array)
     average = () if optimizer.average is None else copy(params)
-    zero = [jnp.zeros((), jnp.int32) for _ in range(3)]
-    state = TrainState(copy(params), optimizer.init(params), average, *zero)
+    step, skipped, streak = (jnp.zeros((), jnp.int32) for _ in range(3))
+    state = TrainState(copy(params), optimizer.init(params), average, step, skipped, streak, copy(carry))
     empty, none = np.zeros(0), np.zeros((), np.int64)
     trace = Trace(empty, empty, empty, np.zeros((0, len(groups(params)))))
     inf, one, began = np.asarray(np.inf), np.ones(()), np.zeros(())
@@ -216,8 +260,8 @@ def _weights(state: TrainState, optimizer: Optimizer) -> Any:
     return state.params if optimizer.average is None else state.average
 
 
-def _score(loss_fn: LossFn, weights: Any, valid_batches: Any | None) -> float | None:
-    return None if valid_batches is None else float(evaluate(weights, valid_batches, loss_fn=loss_fn))
+def _score(loss_fn: LossFn, weights: Any, valid_batches: Any | None, settings: Any) -> float | None:
+    return None if valid_batches is None else float(evaluate(weights, valid_batches, settings, loss_fn=loss_fn))
 
 
 def _numbers(run: Run, optimizer: Optimizer, training: Training) -> Numbers:
@@ -297,14 +341,7 @@ def _check_finite(run: Run, optimizer: Optimizer) -> None:
 
 @contextmanager
 def _checkpoints(
-    training: Training,
-    optimizer: Optimizer,
-    loss_fn: LossFn,
-    sample: Sampler,
-    params: Any,
-    data: Any,
-    valid_batches: Any,
-    key: PRNGKeyArray,
+    training: Training, optimizer: Optimizer, loss_fn: LossFn, sample: Sampler, arrays: Mapping[str, Any]
 ) -> Iterator[Checkpoints | None]:
     if training.checkpoint is None:
         yield None
@@ -319,10 +356,7 @@ def _checkpoints(
         "the windows": repr(sample),
         "the optimizer": repr(optimizer),
         "the training settings": json.dumps(settings),
-        "the first weights": fingerprint(params),
-        "the seed": fingerprint(jax.random.key_data(key)),
-        "the data": fingerprint((data, valid_batches)),
-    }
+    } | {name: fingerprint(tree) for name, tree in arrays.items()}
     store = Checkpoints(training.checkpoint, identity)
     try:
         yield store

@@ -89,6 +89,8 @@ class TrainState(NamedTuple):
         Moving average of the weights; empty where none is kept.
     step, skipped, streak : arrays of int32, shape ()
         Steps taken; steps skipped because loss or gradient were not finite, in all and in a row.
+    carry : pytree
+        What a step gives the next one's sampler; None in runs without.
     """
 
     params: Any
@@ -97,6 +99,7 @@ class TrainState(NamedTuple):
     step: Int[Array, ""]
     skipped: Int[Array, ""]
     streak: Int[Array, ""]
+    carry: Any = None
 
 
 @dataclass(frozen=True)

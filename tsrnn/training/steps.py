@@ -14,8 +14,11 @@ from tsrnn.training.state import TrainState
 
 __all__ = ["LossFn", "Sampler", "Trace", "evaluate", "groups", "run_members", "run_steps"]
 
-LossFn = Callable[[Any, Any, PRNGKeyArray | None], tuple[Float[Array, ""], Any]]
-Sampler = Callable[[Any, PRNGKeyArray], Any]
+LossFn = Callable[..., tuple[Float[Array, ""], Any]]
+"""``(params, batch, key) -> (loss, aux)``, or ``(params, batch, key, settings)`` in runs that have them."""
+
+Sampler = Callable[..., Any]
+"""``(data, key) -> batch``, or ``(data, key, carry)`` in runs that have one."""
 
 
 class Trace(NamedTuple):
@@ -32,6 +35,7 @@ def _steps(
     data: Any,
     key: PRNGKeyArray,
     numbers: Numbers,
+    settings: Any = None,
     *,
     loss_fn: LossFn,
     sample: Sampler,
@@ -40,18 +44,25 @@ def _steps(
 ) -> tuple[TrainState, Trace]:
     """Take ``n_steps`` steps; a step's randomness is a function of the run's key and the step's number alone."""
 
-    def gradient(params: Any, key: PRNGKeyArray) -> tuple[Array, Any]:
+    def gradient(params: Any, carry: Any, key: PRNGKeyArray) -> tuple[Any, tuple[Array, Any]]:
         batch_key, loss_key = jax.random.split(key)
-        (loss, _), grads = jax.value_and_grad(loss_fn, has_aux=True)(params, sample(data, batch_key), loss_key)
-        return loss, grads
+        batch = sample(data, batch_key, *_given(carry))
+        derived = jax.value_and_grad(loss_fn, has_aux=True)
+        (loss, aux), grads = derived(params, batch, loss_key, *_given(settings))
+        if carry is None:
+            return None, (loss, grads)
+        got, wanted = (str(jax.tree.structure(tree)) for tree in (aux, carry))
+        if got != wanted:
+            raise TypeError(f"with a carry, the loss must give the next one as aux: {wanted}, got {got}.")
+        return aux, (loss, grads)
 
     def step(state: TrainState, _: None) -> tuple[TrainState, Trace]:
         own = jax.random.fold_in(key, state.step)
         if optimizer.accumulate == 1:
-            loss, grads = gradient(state.params, own)
+            carry, (loss, grads) = gradient(state.params, state.carry, own)
         else:
             keys = jax.random.split(own, optimizer.accumulate)
-            losses, parts = jax.lax.map(lambda key: gradient(state.params, key), keys)
+            carry, (losses, parts) = jax.lax.scan(partial(gradient, state.params), state.carry, keys)
             loss, grads = losses.mean(), jax.tree.map(lambda g: g.mean(axis=0), parts)
         norm = optax.tree.norm(grads)
         params, opt_state = optimizer.update(grads, norm, state.opt_state, state.params, state.step, numbers)
@@ -60,12 +71,12 @@ def _steps(
             keep = optimizer.average
             average = jax.tree.map(lambda a, p: keep * a + (1 - keep) * p, average, params)
         fine = jnp.isfinite(loss) & jnp.isfinite(norm)
-        changed = (params, opt_state, average)
-        before = (state.params, state.opt_state, state.average)
-        params, opt_state, average = jax.tree.map(partial(jnp.where, fine), changed, before)
+        changed = (params, opt_state, average, carry)
+        before = (state.params, state.opt_state, state.average, state.carry)
+        params, opt_state, average, carry = jax.tree.map(partial(jnp.where, fine), changed, before)
         bad = (~fine).astype(jnp.int32)
         counts = state.step + 1, state.skipped + bad, (state.streak + 1) * bad
-        new = TrainState(params, opt_state, average, *counts)
+        new = TrainState(params, opt_state, average, *counts, carry)
         layers = jnp.stack([optax.tree.norm(group) for group in groups(grads).values()])
         return new, Trace(loss, norm, optimizer.rate(state.step, numbers), layers)
 
@@ -79,22 +90,27 @@ run_steps = _compiled(_steps)
 
 @_compiled
 def run_members(
-    state: TrainState, data: Any, keys: PRNGKeyArray, numbers: Numbers, **static: Any
+    state: TrainState, data: Any, keys: PRNGKeyArray, numbers: Numbers, settings: Any = None, **static: Any
 ) -> tuple[TrainState, Trace]:
-    """The same for members stacked along the first axis of state, keys and numbers."""
+    """The same for members stacked along the first axis of state, keys, numbers and settings."""
 
-    def member(state: TrainState, key: PRNGKeyArray, numbers: Numbers) -> tuple[TrainState, Trace]:
-        return _steps(state, data, key, numbers, **static)
+    def member(state: TrainState, *own: Any) -> tuple[TrainState, Trace]:
+        return _steps(state, data, *own, **static)
 
-    result: tuple[TrainState, Trace] = jax.vmap(member)(state, keys, numbers)
+    result: tuple[TrainState, Trace] = jax.vmap(member)(state, keys, numbers, settings)
     return result
 
 
 @partial(jax.jit, static_argnames=("loss_fn",))
-def evaluate(params: Any, batches: Any, *, loss_fn: LossFn) -> Array:
+def evaluate(params: Any, batches: Any, settings: Any = None, *, loss_fn: LossFn) -> Array:
     """Mean loss over batches stacked along their first axis, dropout off."""
-    losses: Array = jax.lax.map(lambda batch: loss_fn(params, batch, None)[0], batches)
+    losses: Array = jax.lax.map(lambda batch: loss_fn(params, batch, None, *_given(settings))[0], batches)
     return losses.mean()
+
+
+def _given(tree: Any) -> tuple[Any, ...]:
+    """The argument that a loss or sampler takes only where the run has it."""
+    return () if tree is None else (tree,)
 
 
 def groups(params: Any) -> dict[str, list[Array]]:
