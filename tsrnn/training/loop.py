@@ -20,7 +20,8 @@ from jaxtyping import PRNGKeyArray
 from numpy.typing import NDArray
 
 from tsrnn.training.checkpoint import Checkpoints, fingerprint
-from tsrnn.training.log import Record, Report, log_file
+from tsrnn.training.compilation import compile_seconds
+from tsrnn.training.log import Record, Report, open_log
 from tsrnn.training.optimizer import Numbers, Optimizer
 from tsrnn.training.state import History, StopReason, Training, TrainingDiverged, TrainState
 from tsrnn.training.steps import LossFn, Sampler, Trace, evaluate, groups, run_members, run_steps
@@ -93,8 +94,8 @@ def train(
         If the checkpoint folder belongs to another run.
     """
     optimizer = optimizer or Optimizer()
-    began = time.perf_counter()
-    run = _fresh(params, optimizer)
+    began, compiling = time.perf_counter(), compile_seconds()
+    run = _fresh(params, optimizer, training)
     stopped = False
     with ExitStack() as stack:
         store = stack.enter_context(
@@ -102,7 +103,11 @@ def train(
         )
         if store is not None:
             run = store.restore(run) or run
-        write = stack.enter_context(log_file(training.log, more=int(run.state.step) > 0))
+        parts = {"loss": loss_fn, "windows": sample, "optimizer": optimizer, "training": training}
+        logs = [
+            stack.enter_context(open_log(log, done=int(run.state.step), parts=parts, folder=training.checkpoint))
+            for log in training.logs
+        ]
         before, saved = float(run.seconds), int(run.state.step)
         try:
             while not _ended(run, training):
@@ -114,16 +119,17 @@ def train(
                 score = _score(loss_fn, _weights(state, optimizer), valid_batches)
                 run = _advanced(run, state, trace, score, optimizer, training)
                 run = run._replace(seconds=np.asarray(before + time.perf_counter() - began))
+                record = _record(run, n_steps, score)
+                for write in logs:  # before the checkpoint, from which on nothing is written again
+                    write(record)
                 if store is not None and (run.state.step - saved >= training.checkpoint_every or _ended(run, training)):
                     saved = int(run.state.step)
                     store.save(saved, run)
-                record = _record(run, n_steps, score)
-                for tell in (write, report):
-                    if tell is not None:
-                        tell(record)
+                if report is not None:
+                    report(record)
         except KeyboardInterrupt:
             stopped = True
-    return run.best, _history(run, training, stopped)
+    return run.best, _history(run, training, stopped, compile_seconds() - compiling)
 
 
 def train_members(
@@ -171,8 +177,8 @@ def train_members(
             "learning_rate, weight_decay and warmup_steps.")  # fmt: skip
     if training.log is not None or training.checkpoint is not None:
         raise ValueError("log and checkpoint are for single runs; train the members one by one, or without them.")
-    began = time.perf_counter()
-    runs = [_fresh(p, optimizer) for p, optimizer in zip(params, each, strict=True)]
+    began, compiling = time.perf_counter(), compile_seconds()
+    runs = [_fresh(p, optimizer, training) for p, optimizer in zip(params, each, strict=True)]
     state = _stack([run.state for run in runs])
     stopped, done = False, 0
     try:
@@ -192,11 +198,14 @@ def train_members(
                     runs[k] = run._replace(seconds=np.asarray(time.perf_counter() - began))
     except KeyboardInterrupt:
         stopped = True
-    return [(run.best, _history(run, training, stopped)) for run in runs]
+    compiled = compile_seconds() - compiling
+    return [(run.best, _history(run, training, stopped, compiled)) for run in runs]
 
 
-def _fresh(params: Any, optimizer: Optimizer) -> Run:
+def _fresh(params: Any, optimizer: Optimizer, training: Training) -> Run:
     """A run before its first step; the caller's arrays are copied, for the step takes over those it is given."""
+    if training.max_epochs is not None:
+        raise ValueError("max_epochs is for a Forecaster, which counts its windows; give max_steps, or in_steps(...).")
     copy = partial(jax.tree.map, jnp.array)
     average = () if optimizer.average is None else copy(params)
     zero = [jnp.zeros((), jnp.int32) for _ in range(3)]
@@ -263,7 +272,7 @@ def _record(run: Run, n_steps: int, score: float | None) -> Record:
     return Record(int(run.state.step), loss, score, rate, norm, int(run.state.skipped), float(run.seconds))
 
 
-def _history(run: Run, training: Training, stopped: bool) -> History:
+def _history(run: Run, training: Training, stopped: bool, compiled: float) -> History:
     over: StopReason = "patience" if _impatient(run, training) else "max_steps"
     return History(
         train_loss=run.trace.loss,
@@ -277,6 +286,7 @@ def _history(run: Run, training: Training, stopped: bool) -> History:
         stop_reason=over if _ended(run, training) or not stopped else "interrupted",
         layers=tuple(groups(run.best)),
         skipped=int(run.state.skipped),
+        compile_seconds=compiled,
     )
 
 
