@@ -102,7 +102,7 @@ def _tensorboard(folder: str, done: int) -> Iterator[Report]:
     events = _library("tensorboardX.event_file_writer", "tensorboard")
     proto, values = (_library(f"tensorboardX.proto.{name}_pb2", "tensorboard") for name in ("event", "summary"))
     Path(folder).mkdir(parents=True, exist_ok=True)
-    file = events.EventsWriter(str(Path(folder) / "events"), f".{done:012}")
+    file = events.EventsWriter(str(Path(folder) / "events"), f".{time.time_ns()}")
 
     def put(step: int, **what: Any) -> None:
         file.write_event(proto.Event(wall_time=time.time(), step=step, **what))

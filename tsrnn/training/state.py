@@ -46,9 +46,9 @@ class Training:
         Show a progress bar; None means only in a terminal.
     log : str, tuple of str, or None, default None
         Where losses, learning rate and gradient norm go after every evaluation: a file that ends in ``.csv`` or
-        ``.jsonl``; ``"tensorboard:FOLDER"`` (extra ``tensorboard``); ``"mlflow"`` (extra ``mlflow``), with the settings,
-        to MLflow's active run, or one of its own where MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME say; or several
-        of these. A run that goes on from a checkpoint goes on in its logs. Nothing is written unasked.
+        ``.jsonl``; ``"tensorboard:FOLDER"`` (extra ``tensorboard``); ``"mlflow"`` (extra ``mlflow``), together with the
+        settings, to MLflow's active run, or one of its own where MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME say; or
+        several of these. A run that goes on from a checkpoint goes on in its logs. Nothing is written unasked.
     checkpoint : str or None, default None
         A folder that keeps the whole state of the run. Fitting again with the same settings on the same data goes on
         where the last run stopped, and ends with the bits of a run that never stopped; other settings or data are
