@@ -1,5 +1,11 @@
 """How often the training step and the forecast are compiled: once for panels of similar size, whatever their inputs."""
 
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,6 +14,8 @@ from tsrnn.data import Panel
 from tsrnn.data.synthetic import generate_series
 from tsrnn.forecasting import forecaster
 from tsrnn.training import loop
+
+ROOT = Path(__file__).resolve().parents[1]
 
 ROLES = {
     "past_covariates": ["load", "sky"],
@@ -55,3 +63,27 @@ def test_panels_of_similar_size_share_every_program(covariates):
         model.forecast_panel(panel, np.arange(len(panel.ids)), panel.lengths - 4)
         sizes.append(compiled())
     assert sizes[0] == sizes[1] == sizes[2]
+
+
+CHILD = """
+import jax
+from tests.test_training import run
+missed = []
+jax.monitoring.register_event_listener(lambda event, **_: missed.append(event.endswith("cache_misses")))
+{line}
+run(max_steps=20)
+print(sum(missed))
+"""
+
+
+def test_the_line_in_the_readme_keeps_programs_for_the_next_process(tmp_path):
+    (line,) = re.findall(r"`(jax\.config\.update\(.*?\))`", (ROOT / "README.md").read_text(encoding="utf-8"))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"  # whatever the machine takes
+    command = [sys.executable, "-c", CHILD.format(line=line.replace("FOLDER", str(tmp_path)))]
+    missed = [
+        int(subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True).stdout)
+        for _ in range(2)
+    ]
+    assert missed[0] > missed[1] == 0
+    assert [path for path in tmp_path.iterdir() if path.name.startswith("jit__steps")]

@@ -390,3 +390,73 @@ def test_a_list_of_transforms_is_a_chain_in_a_specification():
 def test_what_is_no_transform_is_refused_in_fit(ragged, bad):
     with pytest.raises(ValueError, match=r"a chain is made of transforms such as StandardScaler\(\), got"):
         small(transforms=bad).fit(ragged)
+
+
+@pytest.mark.parametrize(
+    ("accumulate", "said"), [(1, "49 windows, 5 steps an epoch"), (2, "49 windows, 3 steps an epoch")]
+)
+def test_epochs_are_as_many_steps_as_windows_fill(capsys, accumulate, said):
+    y = pd.Series(np.arange(60.0), index=pd.date_range("2024-01-01", periods=60))  # windows end at row 12, 13 ... 60
+    training = tsrnn.Training(max_epochs=1.5, batch_size=10, eval_every=100, validation=0.0, progress=True)
+    model = small(tsrnn.RNN(hidden_size=2), training=training, optimizer=tsrnn.Optimizer(accumulate=accumulate)).fit(y)
+    assert model.training_.steps == {1: 8, 2: 5}[accumulate]
+    lines = capsys.readouterr().err.split("\n")
+    assert lines[:3] == ["1 series, 60 rows, freq=D", said, f"RNN: {model.training_}"]
+
+
+class TestFineTuning:
+    STILL = tsrnn.Optimizer(learning_rate=1e-30)  # weights stay what they are
+
+    @pytest.fixture
+    def other(self, ragged):
+        """One series of the four is new, and ten times as large."""
+        new = ragged["unique_id"] == ragged["unique_id"].iloc[0]
+        return ragged.assign(
+            unique_id=ragged["unique_id"].mask(new, "new"), y=ragged["y"].where(~new, 10 * ragged["y"])
+        )
+
+    def test_goes_on_from_the_fitted_weights_and_fit_forgets_it(self, ragged, fitted):
+        tuned = copy.deepcopy(fitted)
+        assert tuned.fine_tune(ragged) is tuned
+        assert tuned.training_.train_loss[0] < fitted.training_.train_loss[0]  # on the same windows
+        assert tuned.training_.valid_loss.min() < fitted.training_.valid_loss.min()
+        assert (tuned.predict()["GRU"] != fitted.predict()["GRU"]).all()
+        pd.testing.assert_frame_equal(tuned.fit(ragged).predict(), fitted.predict(), check_exact=True)
+
+    def test_keeps_the_scales_of_known_series_and_learns_those_of_new_ones(self, ragged, fitted, other):
+        tuned = copy.deepcopy(fitted).fine_tune(
+            other, training=dataclasses.replace(QUICK, validation=0.0), optimizer=self.STILL
+        )
+        pd.testing.assert_frame_equal(tuned.predict(), fitted.predict(other), check_exact=True)
+        tuned = copy.deepcopy(fitted).fine_tune(
+            other, training=dataclasses.replace(QUICK, validation=0.3), optimizer=self.STILL
+        )
+        location = tuned.transforms_.state["location"]
+        np.testing.assert_array_equal(location[1:], fitted.transforms_.state["location"][1:])
+        new = other[other["unique_id"] == "new"].set_index("ds")["y"].asfreq("D").to_numpy()
+        np.testing.assert_allclose(location[0], np.nanmean(new[: len(new) - max(4, int(0.3 * len(new)))]))
+
+    def test_of_a_loaded_model_gives_the_same_bits(self, tmp_path, fitted, other):
+        fitted.save(tmp_path / "model")
+        models = [model.fine_tune(other) for model in (tsrnn.load(tmp_path / "model"), copy.deepcopy(fitted))]
+        one, two = (model.predict() for model in models)
+        pd.testing.assert_frame_equal(one, two, check_exact=True)
+        np.testing.assert_array_equal(*(model.training_.train_loss for model in models))
+
+    def test_a_category_that_fit_did_not_see_is_missing(self, ragged):
+        df = ragged.assign(sky=np.where(np.arange(len(ragged)) % 3, "rain", "clear"))
+        model = small(tsrnn.RNN(hidden_size=2), training=tsrnn.Training(max_steps=2, batch_size=4, eval_every=2))
+        model.fit(df, past_covariates="sky")
+        some = np.arange(len(df)) % 5 == 0
+        tuned = [
+            copy.deepcopy(model).fine_tune(df.assign(sky=df["sky"].mask(some, label))).predict()
+            for label in ("snow", None)
+        ]
+        pd.testing.assert_frame_equal(*tuned, check_exact=True)
+        assert model.inputs_.vocabularies == {"sky": ("clear", "rain")}
+
+    def test_needs_a_fitted_model_and_its_columns(self, ragged, fitted):
+        with pytest.raises(NotFittedError):
+            small().fine_tune(ragged)
+        with pytest.raises(DataError, match="'y'"):
+            copy.deepcopy(fitted).fine_tune(ragged.rename(columns={"y": "sales"}))

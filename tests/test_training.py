@@ -16,8 +16,10 @@ import pandas as pd
 import pytest
 
 from tsrnn.training.checkpoint import CheckpointMismatch
+from tsrnn.training.log import Record
 from tsrnn.training.loop import train, train_members
 from tsrnn.training.optimizer import Optimizer
+from tsrnn.training.progress import progress_bar
 from tsrnn.training.state import Training, TrainingDiverged
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -127,7 +129,52 @@ def test_equal_losses_share_one_trace():
     assert len(traces) == 1  # an equal loss on data of equal shape reuses the program, whatever the numbers
 
 
-@pytest.mark.parametrize("bad", [{"max_steps": 0}, {"validation": 1.0}, {"patience": 0}, {"log": "run.txt"}])
+def test_compilation_is_a_part_of_the_time_and_paid_once():
+    @dataclass(frozen=True)
+    class Nested:
+        def __call__(self, params, batch, key):
+            return jax.jit(lambda x: jax.jit(jnp.sin)(x).sum())(params), None
+
+    (_, first), (_, again) = run(Nested()), run(Nested())
+    assert 0 < first.compile_seconds < first.seconds
+    assert again.compile_seconds == 0
+    assert f"200 steps in {again.seconds:.1f} s, compiled in 0.0 s" in str(again)
+
+
+def test_the_bar_waits_for_compilation_and_leaves_two_lines(monkeypatch, capsys):
+    _, history = run(max_steps=20)
+    loud = Training(max_steps=20, progress=True)
+    record = Record(20, 0.5, None, 0.1, 1.0, 0, 2.0)
+    with progress_bar(loud, "GRU", lambda: "the data") as progress:
+        progress.report(record)
+        progress.done(history)
+    assert capsys.readouterr().err.split("\n")[:2] == ["the data", f"GRU: {history}"]  # no terminal: what stays
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with progress_bar(loud, "GRU", lambda: "the data") as progress:
+        assert "compiling ..." in capsys.readouterr().err
+        progress.report(record)
+        progress.done(history)
+    drawn = capsys.readouterr().err
+    assert "compiling" not in drawn[drawn.index("loss 0.5000") :]
+    assert drawn.endswith("\x1b[2K")  # the bar is wiped away
+
+
+def test_epochs_are_for_those_who_count_windows():
+    with pytest.raises(ValueError, match="max_epochs is for a Forecaster"):
+        run(max_epochs=2.0)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"max_steps": 0},
+        {"validation": 1.0},
+        {"patience": 0},
+        {"log": "run.txt"},
+        {"log": ("x.csv", "mlflow:")},
+        {"max_epochs": 0.0},
+    ],
+)
 def test_settings_are_checked(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         Training(**bad)

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -165,30 +165,82 @@ class Forecaster(AbstractForecaster):
     def _fit(self, panel: Panel) -> None:
         self.context_length_ = self._choose_context(panel)
         self.season_length_ = self._choose_season(panel)
-        held = validation_rows(panel.lengths, self.horizon, self.training.validation)
+        self._train(panel, None, self.training, self.optimizer)
+
+    def fine_tune(
+        self, df: "Tabular | Panel", *, training: Training | None = None, optimizer: Optimizer | None = None
+    ) -> Self:
+        """Go on training from the fitted weights, on new data.
+
+        Context, season, vocabularies and scales of covariates stay as they are: a category that `fit` did not see is
+        read as a missing one. So do the transforms of series that were fitted; those of new series are fitted on their
+        own training rows. `predict` then starts from the end of the new data. `fit` forgets all this and starts cold.
+
+        Parameters
+        ----------
+        df : DataFrame, Series, Table, array or Panel
+            Data of the same columns and frequency as that of `fit`, of the same series or others.
+        training : Training, optional
+            Settings of this training, by default ``self.training``.
+        optimizer : Optimizer, optional
+            Its optimizer, by default ``self.optimizer``; often one with a tenth of the learning rate.
+
+        Returns
+        -------
+        Self
+            With new weights and a new ``training_``.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        DataError
+            If the frame cannot be used as it is.
+        """
+        check_is_fitted(self, "history_")
+        panel = Panel.from_frame(df, self.history_.schema, self.history_.freq)
+        check_lengths(panel.ids, panel.lengths, *self._rows_needed())
+        self._train(panel, self.params_, training or self.training, optimizer or self.optimizer)
+        self.history_ = panel.tail(self._rows_kept(panel))
+        return self
+
+    def _train(self, panel: Panel, params: Params | None, training: Training, optimizer: Optimizer) -> None:
+        """Learn from given weights; without any, the scales of series and covariates and first weights too."""
+        held = validation_rows(panel.lengths, self.horizon, training.validation)
         learned = panel.until(panel.lengths - held)
         check_observed(
             learned.labels.ravel(), np.add.reduceat(~np.isnan(learned.values), learned.indptr[:-1]).ravel() > 0
         )
-        spec = self._transform
-        self.transforms_ = None if spec is None else spec.fit(learned)
-        self.inputs_ = Inputs.fit(learned, () if spec is None else spec.covariates(learned))
+        if params is None:
+            spec = self._transform
+            fitted = None if spec is None else spec.fit(learned)
+            self.inputs_ = Inputs.fit(learned, () if spec is None else spec.covariates(learned))
+        else:
+            fitted = None if self.transforms_ is None else self.transforms_.on(learned, learned.lengths)
         windows = training_windows(panel, learned.lengths, self.context_length_, self.horizon)
-        windows = sampling_odds(windows, self.training.sampling, _mean_size(learned))
+        windows = sampling_odds(windows, training.sampling, _mean_size(learned))
         del learned  # its memory, before the panel is laid out again for the device
-        rows = self._device_panel(panel, self.transforms_)
+        rows = self._device_panel(panel, fitted)
         shape = {"context_length": self.context_length_, "horizon": self.horizon}
-        batch_size = self.training.batch_size
+        batch_size = training.batch_size
         valid = _valid_batches(rows, tail_windows(panel, held, self.horizon), batch_size, **shape)
         init_key, train_key = jax.random.split(jax.random.key(self.random_state))
         model = self._model(panel.schema)
-        with progress_bar(self.training, f"{self.name}, {windows.total:,} windows", panel.describe) as report:
+        epoch = -(-windows.total // (batch_size * optimizer.accumulate))
+        training = training.in_steps(epoch)
+
+        def about() -> str:
+            return f"{panel.describe()}\n{windows.total:,} windows, {epoch:,} steps an epoch"
+
+        with progress_bar(training, self.name, about) as progress:
             params, self.training_ = train(
                 ForecastLoss(model), WindowSampler(batch_size=batch_size, **shape),
-                _init(model, init_key, rows, **shape), (rows, _padded_index(windows)), key=train_key,
-                training=self.training, optimizer=self.optimizer, valid_batches=valid, report=report,
+                _init(model, init_key, rows, **shape) if params is None else params, (rows, _padded_index(windows)),
+                key=train_key, training=training, optimizer=optimizer, valid_batches=valid, report=progress.report,
             )  # fmt: skip
+            progress.done(self.training_)
         self.params_ = jax.device_get(params)
+        self.transforms_: Fitted | None = fitted
         if self.training_.stop_reason == "interrupted":
             self.history_ = panel.tail(self._rows_kept(panel))  # fitted, as far as training got
             raise KeyboardInterrupt

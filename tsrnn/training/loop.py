@@ -21,7 +21,8 @@ from jaxtyping import PRNGKeyArray
 from numpy.typing import NDArray
 
 from tsrnn.training.checkpoint import Checkpoints, fingerprint
-from tsrnn.training.log import Record, Report, log_file
+from tsrnn.training.compilation import compile_seconds
+from tsrnn.training.log import Record, Report, open_log
 from tsrnn.training.optimizer import Numbers, Optimizer
 from tsrnn.training.state import History, StopReason, Training, TrainingDiverged, TrainState
 from tsrnn.training.steps import LossFn, Sampler, Trace, evaluate, groups, run_members, run_steps
@@ -126,8 +127,8 @@ def train(
     True
     """
     optimizer = optimizer or Optimizer()
-    began = time.perf_counter()
-    run = _fresh(params, optimizer, carry)
+    began, compiling = time.perf_counter(), compile_seconds()
+    run = _fresh(params, optimizer, training, carry)
     stopped = False
     arrays = {
         "the first weights": params,
@@ -140,7 +141,11 @@ def train(
         store = stack.enter_context(_checkpoints(training, optimizer, loss_fn, sample, arrays))
         if store is not None:
             run = store.restore(run) or run
-        write = stack.enter_context(log_file(training.log, more=int(run.state.step) > 0))
+        parts = {"loss": loss_fn, "windows": sample, "optimizer": optimizer, "training": training}
+        logs = [
+            stack.enter_context(open_log(log, done=int(run.state.step), parts=parts, folder=training.checkpoint))
+            for log in training.logs
+        ]
         before, saved = float(run.seconds), int(run.state.step)
         try:
             while not _ended(run, training):
@@ -152,16 +157,17 @@ def train(
                 score = _score(loss_fn, _weights(state, optimizer), valid_batches, settings)
                 run = _advanced(run, state, trace, score, optimizer, training)
                 run = run._replace(seconds=np.asarray(before + time.perf_counter() - began))
+                record = _record(run, n_steps, score)
+                for write in logs:  # before the checkpoint, from which on nothing is written again
+                    write(record)
                 if store is not None and (run.state.step - saved >= training.checkpoint_every or _ended(run, training)):
                     saved = int(run.state.step)
                     store.save(saved, run)
-                record = _record(run, n_steps, score)
-                for tell in (write, report):
-                    if tell is not None:
-                        tell(record)
+                if report is not None:
+                    report(record)
         except KeyboardInterrupt:
             stopped = True
-    return run.best, _history(run, training, stopped)
+    return run.best, _history(run, training, stopped, compile_seconds() - compiling)
 
 
 def train_members(
@@ -215,8 +221,8 @@ def train_members(
             "differ only in learning_rate, weight_decay and warmup_steps.")  # fmt: skip
     if training.log is not None or training.checkpoint is not None:
         raise ValueError("log and checkpoint are for single runs; train the members one by one, or without them.")
-    began = time.perf_counter()
-    runs = [_fresh(p, optimizer, carry) for p, optimizer in zip(params, each, strict=True)]
+    began, compiling = time.perf_counter(), compile_seconds()
+    runs = [_fresh(p, optimizer, training, carry) for p, optimizer in zip(params, each, strict=True)]
     state, stacked = _stack([run.state for run in runs]), _stack(own_settings)
     stopped, done = False, 0
     try:
@@ -236,11 +242,14 @@ def train_members(
                     runs[k] = run._replace(seconds=np.asarray(time.perf_counter() - began))
     except KeyboardInterrupt:
         stopped = True
-    return [(run.best, _history(run, training, stopped)) for run in runs]
+    compiled = compile_seconds() - compiling
+    return [(run.best, _history(run, training, stopped, compiled)) for run in runs]
 
 
-def _fresh(params: Any, optimizer: Optimizer, carry: Any) -> Run:
+def _fresh(params: Any, optimizer: Optimizer, training: Training, carry: Any) -> Run:
     """A run before its first step; the caller's arrays are copied, for the step takes over those it is given."""
+    if training.max_epochs is not None:
+        raise ValueError("max_epochs is for a Forecaster, which counts its windows; give max_steps, or in_steps(...).")
     copy = partial(jax.tree.map, jnp.array)
     average = () if optimizer.average is None else copy(params)
     step, skipped, streak = (jnp.zeros((), jnp.int32) for _ in range(3))
@@ -307,7 +316,7 @@ def _record(run: Run, n_steps: int, score: float | None) -> Record:
     return Record(int(run.state.step), loss, score, rate, norm, int(run.state.skipped), float(run.seconds))
 
 
-def _history(run: Run, training: Training, stopped: bool) -> History:
+def _history(run: Run, training: Training, stopped: bool, compiled: float) -> History:
     over: StopReason = "patience" if _impatient(run, training) else "max_steps"
     return History(
         train_loss=run.trace.loss,
@@ -321,6 +330,7 @@ def _history(run: Run, training: Training, stopped: bool) -> History:
         stop_reason=over if _ended(run, training) or not stopped else "interrupted",
         layers=tuple(groups(run.best)),
         skipped=int(run.state.skipped),
+        compile_seconds=compiled,
     )
 
 

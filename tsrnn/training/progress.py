@@ -3,36 +3,56 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from tsrnn.training.log import Record, Report
-from tsrnn.training.state import Training
+from tsrnn.training.state import History, Training
 
-__all__ = ["progress_bar"]
+__all__ = ["Progress", "progress_bar"]
+
+
+class Progress(NamedTuple):
+    """What a bar is told.
+
+    Attributes
+    ----------
+    report : callable or None
+        The ``report`` of `tsrnn.training.loop.train`; None where nothing is to be shown.
+    done : callable
+        Says the line that stays when training is over.
+    """
+
+    report: Report | None
+    done: Callable[[History], None]
 
 
 @contextmanager
-def progress_bar(training: Training, label: str, about: Callable[[], str]) -> Iterator[Report | None]:
-    """Give a ``report`` for `tsrnn.training.loop.train` that draws a bar; None where nothing is to be shown.
+def progress_bar(training: Training, label: str, about: Callable[[], str]) -> Iterator[Progress]:
+    """A bar that goes away, between a line on the data and one on the training that stay.
 
     Parameters
     ----------
     training : Training
         Its ``progress`` decides; None shows the bar in a terminal only.
     label : str
-        What is trained, on how much.
+        What is trained.
     about : callable
-        Gives a line on the data, which stays when the bar is gone.
+        Gives the lines on the data.
     """
     if not (sys.stderr.isatty() if training.progress is None else training.progress):
-        yield None
+        yield Progress(None, lambda history: None)
         return
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    what, losses = TextColumn("{task.description}"), TextColumn("{task.fields[losses]}")
-    columns = (what, BarColumn(), MofNCompleteColumn(), losses, TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        bar.console.print(about(), markup=False, highlight=False, soft_wrap=True)
+    what, losses = rich.TextColumn("{task.description}"), rich.TextColumn("{task.fields[losses]}")
+    columns = (what, rich.BarColumn(), rich.MofNCompleteColumn(), losses, rich.TimeElapsedColumn())
+    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+
+        def say(line: str) -> None:
+            bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+        say(about())
         task = bar.add_task(label, total=training.max_steps, losses="compiling ...")
 
         def report(record: Record) -> None:
@@ -40,4 +60,4 @@ def progress_bar(training: Training, label: str, about: Callable[[], str]) -> It
             skipped = f"  {record.skipped} skipped" if record.skipped else ""
             bar.update(task, completed=record.step, losses=f"loss {record.train_loss:.4f}{valid}{skipped}")
 
-        yield report
+        yield Progress(report, lambda history: say(f"{label}: {history}"))

@@ -1,6 +1,8 @@
 """Values of a training run: its settings, its state on the device, and its history."""
 
-from dataclasses import dataclass, field
+import math
+import re
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -42,14 +44,19 @@ class Training:
         2020).
     progress : bool or None, default None
         Show a progress bar; None means only in a terminal.
-    log : str or None, default None
-        A file that gets a row after every evaluation: ``.csv`` or ``.jsonl``. Nothing is written unasked.
+    log : str, tuple of str, or None, default None
+        Where losses, learning rate and gradient norm go after every evaluation: a file that ends in ``.csv`` or
+        ``.jsonl``; ``"tensorboard:FOLDER"`` (extra ``tensorboard``); ``"mlflow"`` (extra ``mlflow``), together with the
+        settings, to MLflow's active run, or one of its own where MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME say; or
+        several of these. A run that goes on from a checkpoint goes on in its logs. Nothing is written unasked.
     checkpoint : str or None, default None
         A folder that keeps the whole state of the run. Fitting again with the same settings on the same data goes on
         where the last run stopped, and ends with the bits of a run that never stopped; other settings or data are
         refused.
     checkpoint_every : int, default 100
         Least number of steps between two checkpoints, which are taken at evaluations.
+    max_epochs : float or None, default None
+        Epochs at the most, in place of ``max_steps``: an epoch is as many draws as there are windows.
     """
 
     max_steps: int = 1000
@@ -59,9 +66,10 @@ class Training:
     validation: float = 0.1
     sampling: Sampling = "windows"
     progress: bool | None = None
-    log: str | None = None
+    log: str | tuple[str, ...] | None = None
     checkpoint: str | None = None
     checkpoint_every: int = 100
+    max_epochs: float | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -72,10 +80,35 @@ class Training:
             raise ValueError(f"validation is a share of the rows in [0, 1), got {self.validation!r}.")
         if self.sampling not in get_args(Sampling):
             raise ValueError(f"sampling={self.sampling!r} is unknown; choose one of {', '.join(get_args(Sampling))}.")
+        if self.max_epochs is not None and not self.max_epochs > 0:
+            raise ValueError(f"max_epochs must be positive or None, got {self.max_epochs!r}.")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience must be at least 1 or None, got {self.patience!r}.")
-        if self.log is not None and not self.log.endswith((".csv", ".jsonl")):
-            raise ValueError(f"log={self.log!r} must end in .csv or .jsonl.")
+        for log in self.logs:
+            if not (log.endswith((".csv", ".jsonl")) or re.fullmatch("mlflow|tensorboard:.+", log)):
+                raise ValueError(f"log={log!r} must end in .csv or .jsonl, or be 'tensorboard:FOLDER' or 'mlflow'.")
+
+    @property
+    def logs(self) -> tuple[str, ...]:
+        """All that ``log`` names."""
+        return (self.log,) if isinstance(self.log, str) else tuple(self.log or ())
+
+    def in_steps(self, epoch: int) -> "Training":
+        """The same settings with ``max_epochs`` said in ``max_steps``.
+
+        Parameters
+        ----------
+        epoch : int
+            Steps an epoch.
+
+        Examples
+        --------
+        >>> Training(max_epochs=2.5).in_steps(100).max_steps
+        250
+        """
+        if self.max_epochs is None:
+            return self
+        return replace(self, max_steps=math.ceil(self.max_epochs * epoch), max_epochs=None)
 
 
 class TrainState(NamedTuple):
@@ -126,6 +159,9 @@ class History:
         Steps that changed nothing because loss or gradient were not finite.
     seconds : float
         Wall time, compilation included; of all sessions of a run that was resumed.
+    compile_seconds : float
+        Those of them in which JAX traced, lowered and compiled, or read compiled programs from its cache on disk, in
+        the last session; 0 where this process had all programs already.
     stop_reason : {"max_steps", "patience", "interrupted"}
         Why training ended.
     """
@@ -141,6 +177,22 @@ class History:
     stop_reason: StopReason
     layers: tuple[str, ...] = field(default=())
     skipped: int = 0
+    compile_seconds: float = 0.0
+
+    def __str__(self) -> str:
+        """In a line: steps and seconds, and which weights were kept.
+
+        Examples
+        --------
+        >>> empty = np.zeros(0)
+        >>> loss, step = np.asarray([0.3, 0.2]), np.asarray([50, 100])
+        >>> print(History(np.ones(1000), empty, empty, empty, step, loss, 100, 12.34, "patience", compile_seconds=4.1))
+        1,000 steps in 12.3 s, compiled in 4.1 s, best at step 100 (valid 0.2000), out of patience
+        """
+        best = self.valid_loss[self.valid_step == self.best_step]
+        valid = f", best at step {self.best_step:,} (valid {best[0]:.4f})" if len(best) else ""
+        ended = {"max_steps": "", "patience": ", out of patience", "interrupted": ", interrupted"}[self.stop_reason]
+        return f"{self.steps:,} steps in {self.seconds:.1f} s, compiled in {self.compile_seconds:.1f} s{valid}{ended}"
 
     @property
     def steps(self) -> int:
