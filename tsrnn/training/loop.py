@@ -20,6 +20,7 @@ from jaxtyping import PRNGKeyArray
 from numpy.typing import NDArray
 
 from tsrnn.training.checkpoint import Checkpoints, fingerprint
+from tsrnn.training.devices import batch_mesh, batches, everywhere, is_first, member_mesh, shared, using
 from tsrnn.training.log import Record, Report, log_file
 from tsrnn.training.optimizer import Numbers, Optimizer
 from tsrnn.training.state import History, StopReason, Training, TrainingDiverged, TrainState
@@ -102,7 +103,11 @@ def train(
         )
         if store is not None:
             run = store.restore(run) or run
-        write = stack.enter_context(log_file(training.log, more=int(run.state.step) > 0))
+        mesh = batch_mesh(training.devices, partial(sample, data, key))
+        stack.enter_context(using(mesh))
+        run = run._replace(state=everywhere(run.state, mesh))
+        data, valid_batches = everywhere(data, mesh), batches(valid_batches, mesh)
+        write = stack.enter_context(log_file(training.log if is_first() else None, more=int(run.state.step) > 0))
         before, saved = float(run.seconds), int(run.state.step)
         try:
             while not _ended(run, training):
@@ -173,20 +178,24 @@ def train_members(
         raise ValueError("log and checkpoint are for single runs; train the members one by one, or without them.")
     began = time.perf_counter()
     runs = [_fresh(p, optimizer) for p, optimizer in zip(params, each, strict=True)]
-    state = _stack([run.state for run in runs])
+    mesh = member_mesh(training.devices, len(runs))
+    state, own_keys = shared([run.state for run in runs], mesh), shared(keys, mesh)
+    data, valid_batches = everywhere(data, mesh), batches(valid_batches, mesh)
     stopped, done = False, 0
     try:
         while done < training.max_steps and not all(_ended(run, training) for run in runs):
             n_steps = min(training.eval_every, training.max_steps - done)
-            numbers = _stack([_numbers(run, o, training) for run, o in zip(runs, each, strict=True)])
-            state, traces = run_members(
-                state, data, jnp.stack(list(keys)), numbers,
-                loss_fn=loss_fn, sample=sample, optimizer=each[0].structure, n_steps=n_steps,
-            )  # fmt: skip
+            numbers = shared([_numbers(run, o, training) for run, o in zip(runs, each, strict=True)], mesh)
+            with using(mesh):
+                state, traces = run_members(
+                    state, data, own_keys, numbers,
+                    loss_fn=loss_fn, sample=sample, optimizer=each[0].structure, n_steps=n_steps,
+                )  # fmt: skip
             done += n_steps
+            seen = everywhere((state, traces), mesh)
             for k, run in enumerate(runs):
                 if not _ended(run, training):
-                    own, trace = (jax.tree.map(lambda a, k=k: a[k], tree) for tree in (state, traces))
+                    own, trace = (jax.tree.map(lambda a, k=k: a[k], tree) for tree in seen)
                     score = _score(loss_fn, _weights(own, each[k]), valid_batches)
                     run = _advanced(run, own, trace, score, each[k], training)
                     runs[k] = run._replace(seconds=np.asarray(time.perf_counter() - began))
@@ -205,10 +214,6 @@ def _fresh(params: Any, optimizer: Optimizer) -> Run:
     trace = Trace(empty, empty, empty, np.zeros((0, len(groups(params)))))
     inf, one, began = np.asarray(np.inf), np.ones(()), np.zeros(())
     return Run(state, copy(params), none, inf, one, none, began, trace, np.zeros(0, np.int64), empty)
-
-
-def _stack(trees: Sequence[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 def _weights(state: TrainState, optimizer: Optimizer) -> Any:
@@ -310,7 +315,7 @@ def _checkpoints(
         yield None
         return
     settings = asdict(training)
-    for name in ("progress", "log", "checkpoint", "checkpoint_every"):  # these do not change what is learned
+    for name in ("progress", "log", "checkpoint", "checkpoint_every", "devices"):  # these do not change what is learned
         del settings[name]
     if optimizer.schedule in ("constant", "plateau"):
         del settings["max_steps"]  # a longer run begins with the steps of a shorter one

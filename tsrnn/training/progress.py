@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from tsrnn.training.devices import is_first
 from tsrnn.training.log import Record, Report
 from tsrnn.training.state import Training
 
@@ -23,7 +24,7 @@ def progress_bar(training: Training, label: str, about: Callable[[], str]) -> It
     about : callable
         Gives a line on the data, which stays when the bar is gone.
     """
-    if not (sys.stderr.isatty() if training.progress is None else training.progress):
+    if not ((sys.stderr.isatty() if training.progress is None else training.progress) and is_first()):
         yield None
         return
     from rich.console import Console

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from tsrnn.training.devices import apart, split, whole
 from tsrnn.training.optimizer import Numbers, Optimizer
 from tsrnn.training.state import TrainState
 
@@ -42,8 +43,9 @@ def _steps(
 
     def gradient(params: Any, key: PRNGKeyArray) -> tuple[Array, Any]:
         batch_key, loss_key = jax.random.split(key)
-        (loss, _), grads = jax.value_and_grad(loss_fn, has_aux=True)(params, sample(data, batch_key), loss_key)
-        return loss, grads
+        batch = split(sample(data, batch_key))
+        (loss, _), grads = jax.value_and_grad(loss_fn, has_aux=True)(params, batch, loss_key)
+        return whole((loss, grads))
 
     def step(state: TrainState, _: None) -> tuple[TrainState, Trace]:
         own = jax.random.fold_in(key, state.step)
@@ -83,10 +85,10 @@ def run_members(
 ) -> tuple[TrainState, Trace]:
     """The same for members stacked along the first axis of state, keys and numbers."""
 
-    def member(state: TrainState, key: PRNGKeyArray, numbers: Numbers) -> tuple[TrainState, Trace]:
-        return _steps(state, data, key, numbers, **static)
+    def run(members: tuple[TrainState, PRNGKeyArray, Numbers], data: Any) -> tuple[TrainState, Trace]:
+        return jax.vmap(lambda state, key, numbers: _steps(state, data, key, numbers, **static))(*members)
 
-    result: tuple[TrainState, Trace] = jax.vmap(member)(state, keys, numbers)
+    result: tuple[TrainState, Trace] = apart(run)((state, keys, numbers), data)
     return result
 
 
