@@ -10,26 +10,30 @@ In several processes the same program runs on the same data in each of them, and
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec, get_abstract_mesh
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec, get_abstract_mesh
 
-__all__ = ["apart", "batch_mesh", "batches", "everywhere", "is_first", "member_mesh", "shared", "split", "using", "whole"]
+from tsrnn.training.checkpoint import fingerprint
+
+__all__ = ["apart", "batch_mesh", "batches", "check_alike", "everywhere", "is_first", "member_mesh", "shared", "split", "using", "whole"]
 
 _BATCH, _MEMBERS = "batch", "members"
 
 
-def batch_mesh(wanted: int | None, sample: Callable[[], Any]) -> Mesh | None:
+def batch_mesh(wanted: int | None, batch: Callable[[], Any]) -> Mesh | None:
     """Devices that take equal shares of every batch.
 
     Parameters
     ----------
     wanted : int or None
         How many, those of all processes together; None for the most that have equal shares.
-    sample : callable
-        Gives a batch, of which only the shapes are looked at, and only where there are several devices.
+    batch : callable
+        Gives the shapes of a batch; called only where there are several devices.
 
     Returns
     -------
@@ -44,7 +48,7 @@ def batch_mesh(wanted: int | None, sample: Callable[[], Any]) -> Mesh | None:
     counts = _counts(wanted)
     if counts == [1]:
         return None
-    shapes = [leaf.shape or (1,) for leaf in jax.tree.leaves(jax.eval_shape(sample))]
+    shapes = [leaf.shape or (1,) for leaf in jax.tree.leaves(batch())]
     rows = math.gcd(*(shape[0] for shape in shapes))
     fit = [n for n in counts if rows % n == 0]
     if not fit:
@@ -62,28 +66,29 @@ def member_mesh(wanted: int | None, n_members: int) -> Mesh | None:
 
 
 def using(mesh: Mesh | None) -> AbstractContextManager[Any]:
-    """The context of a run."""
+    """The context of a run; what follows is meant inside it, and does nothing where there is no mesh."""
     return nullcontext() if mesh is None else jax.set_mesh(mesh)
 
 
-def everywhere(tree: Any, mesh: Mesh | None) -> Any:
+def everywhere(tree: Any) -> Any:
     """Arrays that every device holds as a whole."""
-    return tree if mesh is None else jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    return tree if get_abstract_mesh().empty else _laid_out(tree, PartitionSpec())
 
 
-def batches(tree: Any, mesh: Mesh | None) -> Any:
+def batches(tree: Any) -> Any:
     """Batches stacked along the first axis, the rows of each shared by the devices if that goes evenly."""
-    if mesh is None or any(leaf.ndim < 2 or leaf.shape[1] % mesh.size for leaf in jax.tree.leaves(tree)):
-        return everywhere(tree, mesh)
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(None, mesh.axis_names)))
+    mesh = get_abstract_mesh()
+    if mesh.empty or any(leaf.ndim < 2 or leaf.shape[1] % mesh.size for leaf in jax.tree.leaves(tree)):
+        return everywhere(tree)
+    return _laid_out(tree, PartitionSpec(None, mesh.axis_names))
 
 
-def shared(members: Sequence[Any], mesh: Mesh | None) -> Any:
+def shared(members: Sequence[Any]) -> Any:
     """Members stacked along the first axis, as many on each device; where that is uneven, the last one several times."""
-    if mesh is None:
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
-    padded = [*members, *members[-1:] * (-len(members) % mesh.size)]
-    return jax.device_put(shared(padded, None), NamedSharding(mesh, PartitionSpec(_MEMBERS)))
+    mesh = get_abstract_mesh()
+    again = 0 if mesh.empty else -len(members) % mesh.size
+    stack = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members, *members[-1:] * again)
+    return stack if mesh.empty else _laid_out(stack, PartitionSpec(_MEMBERS))
 
 
 def split(batch: Any) -> Any:
@@ -97,11 +102,20 @@ def whole(tree: Any) -> Any:
 
 
 def apart(run: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of ``(members, data)`` with every device calling it for its own members and for all data."""
+    """A function of ``(members, data)`` that every device calls for its own members and all data."""
     if not _spread(_MEMBERS):
         return run
     own = PartitionSpec(_MEMBERS)
     return jax.shard_map(run, in_specs=(own, PartitionSpec()), out_specs=own, check_vma=False)
+
+
+def check_alike(tree: Any) -> None:
+    """Raise if the processes were given different arrays."""
+    if jax.process_count() > 1:
+        from jax.experimental.multihost_utils import assert_equal
+
+        digest = np.frombuffer(bytes.fromhex(fingerprint(tree)), np.uint8)
+        assert_equal(digest, "the processes have different data; fit must be given the same frame in each of them.")
 
 
 def is_first() -> bool:
@@ -124,6 +138,11 @@ def _mesh(axis: str, n: int) -> Mesh | None:
     hosts = jax.process_count()
     chosen = [device for host in range(hosts) for device in jax.local_devices(process_index=host)[: n // hosts]]
     return None if n == 1 else Mesh(chosen, (axis,))
+
+
+@partial(jax.jit, static_argnames="spec")
+def _laid_out(tree: Any, spec: PartitionSpec) -> Any:
+    return jax.lax.with_sharding_constraint(tree, spec)
 
 
 def _spread(axis: str) -> bool:

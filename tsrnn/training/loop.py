@@ -20,7 +20,7 @@ from jaxtyping import PRNGKeyArray
 from numpy.typing import NDArray
 
 from tsrnn.training.checkpoint import Checkpoints, fingerprint
-from tsrnn.training.devices import batch_mesh, batches, everywhere, is_first, member_mesh, shared, using
+from tsrnn.training.devices import batch_mesh, batches, check_alike, everywhere, is_first, member_mesh, shared, using
 from tsrnn.training.log import Record, Report, log_file
 from tsrnn.training.optimizer import Numbers, Optimizer
 from tsrnn.training.state import History, StopReason, Training, TrainingDiverged, TrainState
@@ -94,6 +94,7 @@ def train(
         If the checkpoint folder belongs to another run.
     """
     optimizer = optimizer or Optimizer()
+    check_alike((params, data))
     began = time.perf_counter()
     run = _fresh(params, optimizer)
     stopped = False
@@ -103,10 +104,9 @@ def train(
         )
         if store is not None:
             run = store.restore(run) or run
-        mesh = batch_mesh(training.devices, partial(sample, data, key))
-        stack.enter_context(using(mesh))
-        run = run._replace(state=everywhere(run.state, mesh))
-        data, valid_batches = everywhere(data, mesh), batches(valid_batches, mesh)
+        stack.enter_context(using(batch_mesh(training.devices, partial(jax.eval_shape, sample, data, key))))
+        run = run._replace(state=everywhere(run.state))
+        data, valid_batches = everywhere(data), batches(valid_batches)
         write = stack.enter_context(log_file(training.log if is_first() else None, more=int(run.state.step) > 0))
         before, saved = float(run.seconds), int(run.state.step)
         try:
@@ -176,29 +176,29 @@ def train_members(
             "learning_rate, weight_decay and warmup_steps.")  # fmt: skip
     if training.log is not None or training.checkpoint is not None:
         raise ValueError("log and checkpoint are for single runs; train the members one by one, or without them.")
+    check_alike((params, data))
     began = time.perf_counter()
     runs = [_fresh(p, optimizer) for p, optimizer in zip(params, each, strict=True)]
-    mesh = member_mesh(training.devices, len(runs))
-    state, own_keys = shared([run.state for run in runs], mesh), shared(keys, mesh)
-    data, valid_batches = everywhere(data, mesh), batches(valid_batches, mesh)
     stopped, done = False, 0
     try:
-        while done < training.max_steps and not all(_ended(run, training) for run in runs):
-            n_steps = min(training.eval_every, training.max_steps - done)
-            numbers = shared([_numbers(run, o, training) for run, o in zip(runs, each, strict=True)], mesh)
-            with using(mesh):
+        with using(member_mesh(training.devices, len(runs))):
+            state, own_keys = shared([run.state for run in runs]), shared(keys)
+            data, valid_batches = everywhere(data), batches(valid_batches)
+            while done < training.max_steps and not all(_ended(run, training) for run in runs):
+                n_steps = min(training.eval_every, training.max_steps - done)
+                numbers = shared([_numbers(run, o, training) for run, o in zip(runs, each, strict=True)])
                 state, traces = run_members(
                     state, data, own_keys, numbers,
                     loss_fn=loss_fn, sample=sample, optimizer=each[0].structure, n_steps=n_steps,
                 )  # fmt: skip
-            done += n_steps
-            seen = everywhere((state, traces), mesh)
-            for k, run in enumerate(runs):
-                if not _ended(run, training):
-                    own, trace = (jax.tree.map(lambda a, k=k: a[k], tree) for tree in seen)
-                    score = _score(loss_fn, _weights(own, each[k]), valid_batches)
-                    run = _advanced(run, own, trace, score, each[k], training)
-                    runs[k] = run._replace(seconds=np.asarray(time.perf_counter() - began))
+                done += n_steps
+                seen = everywhere((state, traces))
+                for k, run in enumerate(runs):
+                    if not _ended(run, training):
+                        own, trace = (jax.tree.map(lambda a, k=k: a[k], tree) for tree in seen)
+                        score = _score(loss_fn, _weights(own, each[k]), valid_batches)
+                        run = _advanced(run, own, trace, score, each[k], training)
+                        runs[k] = run._replace(seconds=np.asarray(time.perf_counter() - began))
     except KeyboardInterrupt:
         stopped = True
     return [(run.best, _history(run, training, stopped)) for run in runs]
@@ -227,7 +227,7 @@ def _score(loss_fn: LossFn, weights: Any, valid_batches: Any | None) -> float | 
 
 def _numbers(run: Run, optimizer: Optimizer, training: Training) -> Numbers:
     numbers = optimizer.numbers(training.max_steps)
-    return numbers | {"learning_rate": numbers["learning_rate"] * run.scale.astype(np.float32)}
+    return numbers | {"learning_rate": numbers["learning_rate"] * jnp.asarray(run.scale, float)}
 
 
 def _advanced(
