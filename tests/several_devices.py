@@ -134,7 +134,7 @@ def test_every_chunk_runs_the_same_program():
 
 
 def test_numbers_that_do_not_fit():
-    with pytest.raises(ValueError, match="devices=9 is not to be had here; choose one of 1, 2, 3, 4, 5, 6, 7, 8, or N"):
+    with pytest.raises(ValueError, match="devices=9 is not possible; choose one of 1, 2, 3, 4, 5, 6, 7, 8, or N"):
         train(9)
     with pytest.raises(ValueError, match="a batch of 8 rows cannot be shared evenly by 3 devices: give a batch_size"):
         train(3)

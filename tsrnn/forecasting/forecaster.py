@@ -43,7 +43,8 @@ _CHUNK = 256
 
 _MAX_VALID_BATCHES = 16
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _STATISTICS = ("location", "scale", "static_location", "static_scale")
 """The fields of `Inputs` that are arrays."""
@@ -52,11 +53,11 @@ _CURVES = ("train_loss", "gradient_norm", "learning_rate", "layer_norm", "valid_
 """The fields of a `History` that are arrays."""
 
 
-def _in_its_precision(method: Callable[Concatenate["Forecaster", P], R]) -> Callable[Concatenate["Forecaster", P], R]:
+def _in_its_precision(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
     """The method with JAX's 64-bit numbers on for float64 and off otherwise, whatever they are outside."""
 
     @wraps(method)
-    def run(self: "Forecaster", *args: P.args, **kwargs: P.kwargs) -> R:
+    def run(self: "Forecaster", /, *args: P.args, **kwargs: P.kwargs) -> R:
         if self.precision not in get_args(Precision):
             raise ValueError(f"precision={self.precision!r} is unknown; choose {', '.join(get_args(Precision))}.")
         with jax.enable_x64(self.precision == "float64"):
@@ -300,8 +301,9 @@ class Forecaster(AbstractForecaster):
 
     def _first_weights(self, model: Model, rows: DevicePanel, key: Array) -> Params:
         """Drawn in float32 in every precision, so that equal seeds begin alike."""
-        shape = {"context_length": self.context_length_, "horizon": self.horizon}
-        batch = jax.eval_shape(partial(gather, **shape), rows, *2 * [jnp.ones(1, jnp.int32)])
+        cut = partial(gather, context_length=self.context_length_, horizon=self.horizon)
+        one = jnp.ones(1, jnp.int32)
+        batch = jax.eval_shape(cut, rows, one, one)
         with jax.enable_x64(False):
             weights = _init(model, key, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), batch))
         return jax.tree.map(lambda leaf: jnp.asarray(leaf, float), weights)

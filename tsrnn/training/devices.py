@@ -1,8 +1,8 @@
 """Where a run computes: on one device, or spread over several, of one process or of many.
 
-While a run lasts its mesh is JAX's (`jax.set_mesh`), and the mesh's only axis says what is spread. Over ``batch``, every
-device holds all data and weights and takes its rows of each batch; XLA adds their gradients up. Over ``members``, every
-device trains members of its own, and nothing travels. A run on one device has no mesh and is compiled as ever.
+While a run lasts its mesh is JAX's (`jax.set_mesh`), and the mesh's only axis says what is spread. Along ``batch``,
+every device holds all data and weights and takes its rows of each batch; XLA adds their gradients up. Along
+``members``, every device trains members of its own, and nothing travels. A run on one device has no mesh.
 
 In several processes the same program runs on the same data in each of them, and the first one writes the files.
 """
@@ -16,13 +16,26 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec, get_abstract_mesh
+from jax.sharding import AxisType, Mesh, PartitionSpec, get_abstract_mesh
 
 from tsrnn.training.checkpoint import fingerprint
 
-__all__ = ["apart", "batch_mesh", "batches", "check_alike", "everywhere", "is_first", "member_mesh", "shared", "split", "using", "whole"]
+__all__ = [
+    "apart",
+    "batch_mesh",
+    "batches",
+    "check_alike",
+    "everywhere",
+    "is_first",
+    "member_mesh",
+    "shared",
+    "split",
+    "using",
+]
 
 _BATCH, _MEMBERS = "batch", "members"
+
+_spec: Any = PartitionSpec  # JAX has no types for it
 
 
 def batch_mesh(wanted: int | None, batch: Callable[[], Any]) -> Mesh | None:
@@ -66,47 +79,39 @@ def member_mesh(wanted: int | None, n_members: int) -> Mesh | None:
 
 
 def using(mesh: Mesh | None) -> AbstractContextManager[Any]:
-    """The context of a run; what follows is meant inside it, and does nothing where there is no mesh."""
+    """The context of a run. What follows is meant inside it, and changes nothing where there is no mesh."""
     return nullcontext() if mesh is None else jax.set_mesh(mesh)
 
 
 def everywhere(tree: Any) -> Any:
     """Arrays that every device holds as a whole."""
-    return tree if get_abstract_mesh().empty else _laid_out(tree, PartitionSpec())
-
-
-def batches(tree: Any) -> Any:
-    """Batches stacked along the first axis, the rows of each shared by the devices if that goes evenly."""
-    mesh = get_abstract_mesh()
-    if mesh.empty or any(leaf.ndim < 2 or leaf.shape[1] % mesh.size for leaf in jax.tree.leaves(tree)):
-        return everywhere(tree)
-    return _laid_out(tree, PartitionSpec(None, mesh.axis_names))
-
-
-def shared(members: Sequence[Any]) -> Any:
-    """Members stacked along the first axis, as many on each device; where that is uneven, the last one several times."""
-    mesh = get_abstract_mesh()
-    again = 0 if mesh.empty else -len(members) % mesh.size
-    stack = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members, *members[-1:] * again)
-    return stack if mesh.empty else _laid_out(stack, PartitionSpec(_MEMBERS))
+    return _laid_out(tree)
 
 
 def split(batch: Any) -> Any:
-    """In a step: every device computes its rows of the batch."""
-    return jax.lax.with_sharding_constraint(batch, PartitionSpec(_BATCH)) if _spread(_BATCH) else batch
+    """A batch of which every device holds its rows."""
+    return _laid_out(batch, _BATCH)
 
 
-def whole(tree: Any) -> Any:
-    """In a step: what all rows give together, on every device."""
-    return jax.lax.with_sharding_constraint(tree, PartitionSpec()) if _spread(_BATCH) else tree
+def batches(tree: Any) -> Any:
+    """Batches stacked along the first axis, every device with its rows of each if they divide evenly."""
+    mesh = get_abstract_mesh()
+    even = all(leaf.ndim > 1 and leaf.shape[1] % (mesh.size or 1) == 0 for leaf in jax.tree.leaves(tree))
+    return _laid_out(tree, None, mesh.axis_names) if even else everywhere(tree)
+
+
+def shared(members: Sequence[Any]) -> Any:
+    """Members stacked along the first axis, as many on each device; the last one again where that is uneven."""
+    again = -len(members) % (get_abstract_mesh().size or 1)
+    return _laid_out(jax.tree.map(lambda *leaves: jnp.stack(leaves), *members, *[members[-1]] * again), _MEMBERS)
 
 
 def apart(run: Callable[..., Any]) -> Callable[..., Any]:
     """A function of ``(members, data)`` that every device calls for its own members and all data."""
-    if not _spread(_MEMBERS):
+    if get_abstract_mesh().empty:
         return run
-    own = PartitionSpec(_MEMBERS)
-    return jax.shard_map(run, in_specs=(own, PartitionSpec()), out_specs=own, check_vma=False)
+    own, all_of_it = _spec(_MEMBERS), _spec()
+    return jax.shard_map(run, in_specs=(own, all_of_it), out_specs=own, check_vma=False)
 
 
 def check_alike(tree: Any) -> None:
@@ -119,7 +124,7 @@ def check_alike(tree: Any) -> None:
 
 
 def is_first() -> bool:
-    """Whether this process writes files and shows progress."""
+    """Whether this process is the one that writes logs and shows progress."""
     return jax.process_index() == 0
 
 
@@ -130,7 +135,7 @@ def _counts(wanted: int | None) -> list[int]:
     if wanted is None:
         return counts
     if wanted not in counts:
-        raise ValueError(f"devices={wanted} is not to be had here; choose one of {', '.join(map(str, counts))}, or None.")
+        raise ValueError(f"devices={wanted} is not possible; choose one of {', '.join(map(str, counts))}, or None.")
     return [wanted]
 
 
@@ -140,10 +145,14 @@ def _mesh(axis: str, n: int) -> Mesh | None:
     return None if n == 1 else Mesh(chosen, (axis,))
 
 
+def _laid_out(tree: Any, *axes: Any) -> Any:
+    mesh = get_abstract_mesh()
+    if mesh.empty or AxisType.Manual in mesh.axis_types:  # no mesh, or a device on its own with its members
+        return tree
+    return _constrained(tree, _spec(*axes))
+
+
 @partial(jax.jit, static_argnames="spec")
-def _laid_out(tree: Any, spec: PartitionSpec) -> Any:
-    return jax.lax.with_sharding_constraint(tree, spec)
-
-
-def _spread(axis: str) -> bool:
-    return axis in get_abstract_mesh().axis_names
+def _constrained(tree: Any, spec: Any) -> Any:
+    constrain: Any = jax.lax.with_sharding_constraint
+    return constrain(tree, spec)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from tsrnn.training.devices import apart, split, whole
+from tsrnn.training.devices import apart, everywhere, split
 from tsrnn.training.optimizer import Numbers, Optimizer
 from tsrnn.training.state import TrainState
 
@@ -45,7 +45,7 @@ def _steps(
         batch_key, loss_key = jax.random.split(key)
         batch = split(sample(data, batch_key))
         (loss, _), grads = jax.value_and_grad(loss_fn, has_aux=True)(params, batch, loss_key)
-        return whole((loss, grads))
+        return loss, everywhere(grads)
 
     def step(state: TrainState, _: None) -> tuple[TrainState, Trace]:
         own = jax.random.fold_in(key, state.step)
