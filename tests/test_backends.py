@@ -61,6 +61,11 @@ def test_the_forget_bias_is_no_reason_for_another_backend():
     assert choose(LSTMCell(forget_bias=3.0), jnp.zeros((1, 2, 1)), 4, masked=False, platform="gpu") == "cudnn"
 
 
+def test_cudnn_is_not_for_rows_on_several_devices():
+    with jax.set_mesh(jax.sharding.Mesh(jax.devices()[:1], ("batch",))):
+        assert choose(LSTMCell(), jnp.zeros((1, 2, 1)), 4, masked=False, platform="gpu") == "derivative"
+
+
 @pytest.mark.parametrize(
     ("name", "backend", "masked", "others"),
     [

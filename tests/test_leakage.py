@@ -99,6 +99,10 @@ def test_sampling_laws(law):
     assert_no_leakage(small(training=tsrnn.Training(max_steps=2, batch_size=4, sampling=law)), plain())
 
 
+def test_bfloat16():
+    assert_no_leakage(small(precision="bfloat16"), plain())
+
+
 def test_irregular_time():
     rng = np.random.default_rng(0)
     stamps = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.cumsum(rng.integers(1, 500, 40)), unit="min")

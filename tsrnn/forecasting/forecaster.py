@@ -1,9 +1,9 @@
 """The Forecaster: where the frame wing and the array wing meet."""
 
 import dataclasses
-from collections.abc import Sequence
-from functools import partial
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, get_args
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.inputs import Inputs
 from tsrnn.nn.embedding import Categories
 from tsrnn.nn.gradients import hidden_gradients
-from tsrnn.nn.model import ForecastLoss, Model, Params
+from tsrnn.nn.model import ForecastLoss, Model, Params, Precision
 from tsrnn.nn.networks import AbstractNetwork
 from tsrnn.nn.outputs import AbstractOutput, Quantiles
 from tsrnn.nn.scaling import WindowNorm
@@ -43,11 +43,27 @@ _CHUNK = 256
 
 _MAX_VALID_BATCHES = 16
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _STATISTICS = ("location", "scale", "static_location", "static_scale")
 """The fields of `Inputs` that are arrays."""
 
 _CURVES = ("train_loss", "gradient_norm", "learning_rate", "layer_norm", "valid_step", "valid_loss")
 """The fields of a `History` that are arrays."""
+
+
+def _in_its_precision(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """The method with JAX's 64-bit numbers on for float64 and off otherwise, whatever they are outside."""
+
+    @wraps(method)
+    def run(self: "Forecaster", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        if self.precision not in get_args(Precision):
+            raise ValueError(f"precision={self.precision!r} is unknown; choose {', '.join(get_args(Precision))}.")
+        with jax.enable_x64(self.precision == "float64"):
+            return method(self, *args, **kwargs)
+
+    return run
 
 
 class Forecaster(AbstractForecaster):
@@ -78,6 +94,10 @@ class Forecaster(AbstractForecaster):
         Steps, batch size, validation, early stopping, progress.
     random_state : int, default 0
         Seed of the weights, the windows drawn and the dropout. Same seed, same machine: same bits.
+    precision : {"float32", "bfloat16", "float64"}, default "float32"
+        What is computed in. ``"float64"`` is everything: data, weights, optimizer. ``"bfloat16"`` is the network alone;
+        its weights, the optimizer, the statistics of the windows and the loss stay in float32. In all of them a seed
+        begins with the same weights (rounded) and draws the same windows. JAX's own setting is left as it is.
 
     Attributes
     ----------
@@ -117,6 +137,7 @@ class Forecaster(AbstractForecaster):
         optimizer: Optimizer = Optimizer(),  # noqa: B008  a frozen value
         training: Training = Training(),  # noqa: B008  a frozen value
         random_state: int = 0,
+        precision: Precision = "float32",
     ) -> None:
         self.network = network
         self.horizon = horizon
@@ -128,6 +149,7 @@ class Forecaster(AbstractForecaster):
         self.optimizer = optimizer
         self.training = training
         self.random_state = random_state
+        self.precision = precision
 
     @property
     def name(self) -> str:
@@ -156,11 +178,16 @@ class Forecaster(AbstractForecaster):
             return self.transforms
         return Chain(self.transforms if isinstance(self.transforms, (list, tuple)) else (self.transforms,))
 
+    @property
+    def _dtype(self) -> type[np.floating[Any]]:
+        """Type of data and weights."""
+        return np.float64 if self.precision == "float64" else np.float32
+
     def _model(self, schema: Schema) -> Model:
         """The model; its embedding tables have bucketed sizes, so that a few categories more share a program."""
         roles = (schema.past_covariates, schema.future_covariates, schema.static_covariates)
         categories = Categories(*(tuple(map(_bucket, self.inputs_.sizes(names))) for names in roles))
-        return Model(self.network, self.output, self.normalization, self.season_length_, categories)
+        return Model(self.network, self.output, self.normalization, self.season_length_, categories, self.precision)
 
     def _fit(self, panel: Panel) -> None:
         self.context_length_ = self._choose_context(panel)
@@ -204,6 +231,7 @@ class Forecaster(AbstractForecaster):
         self.history_ = panel.tail(self._rows_kept(panel))
         return self
 
+    @_in_its_precision
     def _train(self, panel: Panel, params: Params | None, training: Training, optimizer: Optimizer) -> None:
         """Learn from given weights; without any, the scales of series and covariates and first weights too."""
         held = validation_rows(panel.lengths, self.horizon, training.validation)
@@ -232,11 +260,12 @@ class Forecaster(AbstractForecaster):
         def about() -> str:
             return f"{panel.describe()}\n{windows.total:,} windows, {epoch:,} steps an epoch"
 
+        if params is None:
+            params = self._first_weights(model, rows, init_key)
         with progress_bar(training, self.name, about) as progress:
             params, self.training_ = train(
-                ForecastLoss(model), WindowSampler(batch_size=batch_size, **shape),
-                _init(model, init_key, rows, **shape) if params is None else params, (rows, _padded_index(windows)),
-                key=train_key, training=training, optimizer=optimizer, valid_batches=valid, report=progress.report,
+                ForecastLoss(model), WindowSampler(batch_size=batch_size, **shape), params,
+                (rows, _padded_index(windows)), key=train_key, training=training, optimizer=optimizer, valid_batches=valid, report=progress.report,
             )  # fmt: skip
             progress.done(self.training_)
         self.params_ = jax.device_get(params)
@@ -245,6 +274,7 @@ class Forecaster(AbstractForecaster):
             self.history_ = panel.tail(self._rows_kept(panel))  # fitted, as far as training got
             raise KeyboardInterrupt
 
+    @_in_its_precision
     def forecast_panel(
         self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], quantiles: Sequence[float] = ()
     ) -> NDArray[np.float64]:
@@ -273,6 +303,7 @@ class Forecaster(AbstractForecaster):
         values = np.concatenate([np.asarray(part) for part in parts])[: len(known)].astype(np.float64) @ take
         return values if fitted is None else fitted.inverse_forecast(values, panel, series, ends)
 
+    @_in_its_precision
     def gradient_flow(
         self, df: "Tabular | Panel", *, lags: Sequence[int] | None = None, n_windows: int = 64, trained: bool = True
     ) -> pd.DataFrame:
@@ -311,15 +342,24 @@ class Forecaster(AbstractForecaster):
         series, known = (place.astype(np.int32) for place in windows.locate(spread))
         params = self.params_
         if not trained:
-            params = _init(model, jax.random.split(jax.random.key(self.random_state))[0], rows, **shape)
+            params = self._first_weights(model, rows, jax.random.split(jax.random.key(self.random_state))[0])
         far = self.context_length_ - 1
         back = np.unique(np.linspace(0, far, min(33, far + 1)).round().astype(np.int32)) if lags is None else lags
         if not (len(back) and min(back) >= 0 and max(back) <= far):
             raise ValueError(f"lags must lie in 0 to {far}, the context's length less one, got {lags!r}.")
         norms = hidden_gradients(
-            ForecastLoss(model), params, _gather(rows, series, known, **shape), jnp.asarray(back, jnp.int32)
+            ForecastLoss(model), params, _gather(rows, series, known, **shape), jnp.asarray(back, int)
         )
         return pd.DataFrame({"lag": np.asarray(back), "gradient_norm": np.asarray(norms, np.float64)})
+
+    def _first_weights(self, model: Model, rows: DevicePanel, key: Array) -> Params:
+        """Drawn in float32 in every precision, so that equal seeds begin alike."""
+        cut = partial(gather, context_length=self.context_length_, horizon=self.horizon)
+        one = jnp.ones(1, jnp.int32)
+        batch = jax.eval_shape(cut, rows, one, one)
+        with jax.enable_x64(False):
+            weights = _init(model, key, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), batch))
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, float), weights)
 
     def _choose_context(self, panel: Panel) -> int:
         if self.context_length is not None:
@@ -345,10 +385,10 @@ class Forecaster(AbstractForecaster):
         filled = panel is not raw
         panel = panel if fitted is None else fitted.transform(panel)
         n_rows, n_series = _bucket(len(panel.times)), _bucket(len(panel.ids))
-        values = np.full((n_rows, panel.values.shape[1]), np.nan, np.float32)
+        values = np.full((n_rows, panel.values.shape[1]), np.nan, self._dtype)
         values[: len(panel.times)] = panel.values
         first = np.pad(panel.indptr[:-1].astype(np.int32), (0, n_series - len(panel.ids)))
-        inputs = self.inputs_.read(panel, n_rows, n_series)._asdict()
+        inputs = self.inputs_.read(panel, n_rows, n_series, self._dtype)._asdict()
         arrays = {"values": values, "first": first} | inputs
         if filled:
             there = np.concatenate([~np.isnan(raw.values), self.inputs_.measured(raw)], axis=1)
@@ -366,6 +406,7 @@ class Forecaster(AbstractForecaster):
         values = {"context_length": self.context_length_, "season_length": self.season_length_, "training": run}
         return values | {"vocabularies": encode(self.inputs_.vocabularies), "step": self.inputs_.step}, arrays
 
+    @_in_its_precision
     def _restore(self, saved: Artifact) -> None:
         values, arrays = saved.values, saved.arrays
         self.context_length_, self.season_length_ = values["context_length"], values["season_length"]
@@ -380,17 +421,15 @@ class Forecaster(AbstractForecaster):
         curves: dict[str, Any] = {name: arrays[f"training/{name}"] for name in _CURVES}
         self.training_ = History(**curves, **values["training"] | {"layers": tuple(values["training"]["layers"])})
         flat = _under(arrays, "params/")
-        rows = self._device_panel(history, self.transforms_)
-        shape = {"context_length": self.context_length_, "horizon": self.horizon}
-        target = jax.eval_shape(partial(_init, self._model(history.schema), **shape), jax.random.key(0), rows)
+        rows, model = self._device_panel(history, self.transforms_), self._model(history.schema)
+        target = jax.eval_shape(partial(self._first_weights, model, rows), jax.random.key(0))
         nested = traverse_util.unflatten_dict(flat, sep="/")  # type: ignore[no-untyped-call]
         self.params_ = serialization.from_state_dict(target, nested)
 
 
-@partial(jax.jit, static_argnames=("model", "context_length", "horizon"))
-def _init(model: Model, key: Array, rows: DevicePanel, *, context_length: int, horizon: int) -> Params:
-    zero, one = jnp.zeros(1, jnp.int32), jnp.ones(1, jnp.int32)
-    return model.init(key, gather(rows, zero, one, context_length=context_length, horizon=horizon))
+@partial(jax.jit, static_argnames=("model",))
+def _init(model: Model, key: Array, batch: Batch) -> Params:
+    return model.init(key, batch)
 
 
 _gather = jax.jit(gather, static_argnames=("context_length", "horizon"))

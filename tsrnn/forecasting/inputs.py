@@ -23,21 +23,21 @@ class InputArrays(NamedTuple):
 
     Attributes
     ----------
-    past, future : arrays of float32, shape (R, P) and (R, F)
+    past, future : arrays of float, shape (R, P) and (R, F)
         Numeric covariates, standardized, 0 where missing, then where they were observed; elapsed time, calendar.
     past_codes, future_codes : arrays of int32, shape (R, K)
         Categorical covariates.
-    static : array of float32, shape (N, S)
+    static : array of float, shape (N, S)
         Numeric static covariates, standardized, 0 where missing, then where they were observed.
     static_codes : array of int32, shape (N, K)
         Categorical static covariates.
     """
 
-    past: NDArray[np.float32]
-    future: NDArray[np.float32]
+    past: NDArray[np.floating[Any]]
+    future: NDArray[np.floating[Any]]
     past_codes: NDArray[np.int32]
     future_codes: NDArray[np.int32]
-    static: NDArray[np.float32]
+    static: NDArray[np.floating[Any]]
     static_codes: NDArray[np.int32]
 
 
@@ -106,7 +106,9 @@ class Inputs:
         location[[*as_they_are]], scale[[*as_they_are]] = 0.0, 1.0
         return cls(location, scale, *_stats(panel.static, panel), vocabularies, step)
 
-    def read(self, panel: Panel, n_rows: int | None = None, n_series: int | None = None) -> InputArrays:
+    def read(
+        self, panel: Panel, n_rows: int | None = None, n_series: int | None = None, dtype: type[Any] = np.float32
+    ) -> InputArrays:
         """The inputs of a panel of the same schema.
 
         Parameters
@@ -115,6 +117,8 @@ class Inputs:
             The rows to read.
         n_rows, n_series : int, optional
             First axes of the arrays, by default the panel's; what lies beyond the panel is 0.
+        dtype : type, default np.float32
+            Type of the numbers.
 
         Raises
         ------
@@ -140,7 +144,8 @@ class Inputs:
         at, to = self.static_location, self.static_scale
         static = self._split(panel, schema.static_covariates, constant, at, to)
         filling = (rows(slice(a, a + _BLOCK)) for a in range(0, len(panel.times), _BLOCK))
-        return InputArrays(*_filled(n_rows or len(panel.times), filling), *_filled(n_series or len(constant), [static]))
+        by_row = _filled(n_rows or len(panel.times), filling, dtype)
+        return InputArrays(*by_row, *_filled(n_series or len(constant), [static], dtype))
 
     def measured(self, panel: Panel) -> NDArray[np.bool_]:
         """Where the columns of ``past`` hold what the panel holds, shape (R, P)."""
@@ -154,14 +159,14 @@ class Inputs:
 
     def _split(
         self, panel: Panel, names: Sequence[str], columns: FloatArray, location: FloatArray, scale: FloatArray
-    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    ) -> tuple[FloatArray, NDArray[np.int32]]:
         """Numeric columns with where they were observed, and the codes of the categorical ones."""
         numeric = [i for i, name in enumerate(names) if name not in self.vocabularies]
         kept = (columns[:, numeric] - location[numeric]) / scale[numeric]
         seen = ~np.isnan(kept)
         named = zip(names, columns.T, strict=True)
         codes = [self._codes(panel, name, column) for name, column in named if name in self.vocabularies]
-        numbers = np.concatenate([np.where(seen, kept, 0), seen], axis=1, dtype=np.float32)
+        numbers = np.concatenate([np.where(seen, kept, 0), seen], axis=1)
         return numbers, np.stack([np.zeros(len(columns), np.int32), *codes], axis=1)[:, 1:]
 
     def _codes(self, panel: Panel, name: str, column: FloatArray) -> NDArray[np.int32]:
@@ -169,24 +174,24 @@ class Inputs:
         table = np.asarray([*(place.get(label, 0) for label in panel.levels.get(name, ())), 0], np.int32)
         return table[np.where(np.isnan(column), -1, column).astype(np.int64)]
 
-    def _elapsed(self, panel: Panel) -> NDArray[np.float32]:
+    def _elapsed(self, panel: Panel) -> FloatArray:
         """Time since the row before in typical steps, as log(1 + x): shape (R, 1), or (R, 0) on a regular grid.
 
         The first row of a series counts as one typical step after the one before.
         """
         if panel.freq.kind != "irregular":
-            return np.zeros((len(panel.times), 0), np.float32)
+            return np.zeros((len(panel.times), 0))
         steps = _distances(panel) / self.step
         steps[panel.indptr[:-1]] = 1
-        return np.log1p(steps)[:, None].astype(np.float32)
+        return np.log1p(steps)[:, None]
 
 
-def _filled(n: int, blocks: Iterable[tuple[NDArray[Any], ...]]) -> list[NDArray[Any]]:
-    """Arrays of ``n`` rows from tuples of blocks that follow one another; the rest is 0."""
+def _filled(n: int, blocks: Iterable[tuple[NDArray[Any], ...]], dtype: type[Any]) -> list[NDArray[Any]]:
+    """Arrays of ``n`` rows, floats of a type, from tuples of blocks that follow one another; the rest is 0."""
     out: list[NDArray[Any]] = []
     at = 0
     for block in blocks:
-        out = out or [np.zeros((n, part.shape[1]), part.dtype) for part in block]
+        out = out or [np.zeros((n, part.shape[1]), dtype if part.dtype.kind == "f" else part.dtype) for part in block]
         for whole, part in zip(out, block, strict=True):
             whole[at : at + len(part)] = part
         at += len(block[0])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +15,13 @@ from tsrnn.nn.outputs import AbstractOutput
 from tsrnn.nn.scaling import WindowNorm, running_stats, window_stats
 from tsrnn.types import Batch
 
-__all__ = ["ForecastLoss", "Model", "Params"]
+__all__ = ["ForecastLoss", "Model", "Params", "Precision"]
 
 Params = Any
 """A pytree of weights."""
+
+Precision = Literal["float32", "bfloat16", "float64"]
+"""What the network computes in."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Model:
     categories : Categories, default none
         Sizes of the categorical inputs. Their embeddings and the static inputs join the others before the network,
         which knows nothing of them; the weights of the embeddings stand beside the network's.
+    precision : {"float32", "bfloat16", "float64"}, default "float32"
+        What the network computes in. All else, weights, statistics and losses, has the type of the batch.
     """
 
     network: AbstractNetwork
@@ -51,6 +56,7 @@ class Model:
     normalization: WindowNorm
     season_length: int
     categories: Categories = Categories()  # noqa: RUF009  a frozen value
+    precision: Precision = "float32"
 
     def init(self, key: PRNGKeyArray, batch: Batch) -> Params:
         """Fresh weights for batches shaped like this one."""
@@ -67,10 +73,12 @@ class Model:
     ) -> Float[Array, "B H C Q"]:
         """Values of the normalized target; ``settings`` stand for the network's fields of these names."""
         rngs = None if key is None else {"dropout": key}
+        past, valid, ahead = self.inputs(params, batch)
+        weights, past, ahead = jax.tree.map(lambda a: a.astype(self.precision), (params, past, ahead))
         raw: Any = self.network.clone(**settings or {}).apply(
-            params, *self.inputs(params, batch), size=self.size(batch), train=key is not None, rngs=rngs
+            weights, past, valid, ahead, size=self.size(batch), train=key is not None, rngs=rngs
         )
-        return self.values(params, batch, raw)
+        return self.values(params, batch, raw.astype(batch.target.dtype))
 
     def values(self, params: Params, batch: Batch, raw: Float[Array, "B H size"]) -> Float[Array, "B H C Q"]:
         """Values of the normalized target from what the network gives."""

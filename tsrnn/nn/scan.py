@@ -10,6 +10,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import AxisType, get_abstract_mesh
 from jaxtyping import Array, Bool, Float
 
 from tsrnn.nn import cudnn
@@ -51,6 +52,8 @@ def choose(
     platform = platform or jax.default_backend()
     unfit = {"gpu": [], "cpu": ["cudnn", "parallel"]}.get(platform, ["cudnn"])
     batch, steps, _ = xs.shape
+    if AxisType.Auto in get_abstract_mesh().axis_types:
+        unfit.append("cudnn")  # the rows are spread over devices, and XLA cannot divide a call of it
     if isinstance(cell, GRUCell) and steps < _SHORT and batch * steps * hidden_size < _LARGE:
         unfit.append("derivative")
     return next(backend for backend in _able(cell, xs.dtype, masked=masked) if backend not in unfit)

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from tsrnn.training.checkpoint import Checkpoints, fingerprint
 from tsrnn.training.compilation import compile_seconds
+from tsrnn.training.devices import batch_mesh, batches, check_alike, everywhere, is_first, member_mesh, shared, using
 from tsrnn.training.log import Record, Report, open_log
 from tsrnn.training.optimizer import Numbers, Optimizer
 from tsrnn.training.state import History, StopReason, Training, TrainingDiverged, TrainState
-from tsrnn.training.steps import LossFn, Sampler, Trace, evaluate, groups, run_members, run_steps
+from tsrnn.training.steps import LossFn, Sampler, Trace, evaluate, given, groups, run_members, run_steps
 
 __all__ = ["train", "train_members"]
 
@@ -127,6 +128,7 @@ def train(
     True
     """
     optimizer = optimizer or Optimizer()
+    check_alike((params, data))
     began, compiling = time.perf_counter(), compile_seconds()
     run = _fresh(params, optimizer, training, carry)
     stopped = False
@@ -141,10 +143,15 @@ def train(
         store = stack.enter_context(_checkpoints(training, optimizer, loss_fn, sample, arrays))
         if store is not None:
             run = store.restore(run) or run
+        stack.enter_context(
+            using(batch_mesh(training.devices, partial(jax.eval_shape, sample, data, key, *given(carry))))
+        )
+        run = run._replace(state=everywhere(run.state))
+        data, valid_batches = everywhere(data), batches(valid_batches)
         parts = {"loss": loss_fn, "windows": sample, "optimizer": optimizer, "training": training}
         logs = [
             stack.enter_context(open_log(log, done=int(run.state.step), parts=parts, folder=training.checkpoint))
-            for log in training.logs
+            for log in (training.logs if is_first() else ())
         ]
         before, saved = float(run.seconds), int(run.state.step)
         try:
@@ -221,25 +228,29 @@ def train_members(
             "differ only in learning_rate, weight_decay and warmup_steps.")  # fmt: skip
     if training.log is not None or training.checkpoint is not None:
         raise ValueError("log and checkpoint are for single runs; train the members one by one, or without them.")
+    check_alike((params, data))
     began, compiling = time.perf_counter(), compile_seconds()
     runs = [_fresh(p, optimizer, training, carry) for p, optimizer in zip(params, each, strict=True)]
-    state, stacked = _stack([run.state for run in runs]), _stack(own_settings)
     stopped, done = False, 0
     try:
-        while done < training.max_steps and not all(_ended(run, training) for run in runs):
-            n_steps = min(training.eval_every, training.max_steps - done)
-            numbers = _stack([_numbers(run, o, training) for run, o in zip(runs, each, strict=True)])
-            state, traces = run_members(
-                state, data, jnp.stack(list(keys)), numbers, stacked,
-                loss_fn=loss_fn, sample=sample, optimizer=each[0].structure, n_steps=n_steps,
-            )  # fmt: skip
-            done += n_steps
-            for k, run in enumerate(runs):
-                if not _ended(run, training):
-                    own, trace = (jax.tree.map(lambda a, k=k: a[k], tree) for tree in (state, traces))
-                    score = _score(loss_fn, _weights(own, each[k]), valid_batches, own_settings[k])
-                    run = _advanced(run, own, trace, score, each[k], training)
-                    runs[k] = run._replace(seconds=np.asarray(time.perf_counter() - began))
+        with using(member_mesh(training.devices, len(runs))):
+            state, own_keys, stacked = shared([run.state for run in runs]), shared(keys), shared(own_settings)
+            data, valid_batches = everywhere(data), batches(valid_batches)
+            while done < training.max_steps and not all(_ended(run, training) for run in runs):
+                n_steps = min(training.eval_every, training.max_steps - done)
+                numbers = shared([_numbers(run, o, training) for run, o in zip(runs, each, strict=True)])
+                state, traces = run_members(
+                    state, data, own_keys, numbers, stacked,
+                    loss_fn=loss_fn, sample=sample, optimizer=each[0].structure, n_steps=n_steps,
+                )  # fmt: skip
+                done += n_steps
+                seen = everywhere((state, traces))
+                for k, run in enumerate(runs):
+                    if not _ended(run, training):
+                        own, trace = (jax.tree.map(lambda a, k=k: a[k], tree) for tree in seen)
+                        score = _score(loss_fn, _weights(own, each[k]), valid_batches, own_settings[k])
+                        run = _advanced(run, own, trace, score, each[k], training)
+                        runs[k] = run._replace(seconds=np.asarray(time.perf_counter() - began))
     except KeyboardInterrupt:
         stopped = True
     compiled = compile_seconds() - compiling
@@ -260,10 +271,6 @@ def _fresh(params: Any, optimizer: Optimizer, training: Training, carry: Any) ->
     return Run(state, copy(params), none, inf, one, none, began, trace, np.zeros(0, np.int64), empty)
 
 
-def _stack(trees: Sequence[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-
-
 def _weights(state: TrainState, optimizer: Optimizer) -> Any:
     """What is evaluated and kept."""
     return state.params if optimizer.average is None else state.average
@@ -275,7 +282,7 @@ def _score(loss_fn: LossFn, weights: Any, valid_batches: Any | None, settings: A
 
 def _numbers(run: Run, optimizer: Optimizer, training: Training) -> Numbers:
     numbers = optimizer.numbers(training.max_steps)
-    return numbers | {"learning_rate": numbers["learning_rate"] * run.scale.astype(np.float32)}
+    return numbers | {"learning_rate": numbers["learning_rate"] * jnp.asarray(run.scale, float)}
 
 
 def _advanced(
@@ -357,7 +364,7 @@ def _checkpoints(
         yield None
         return
     settings = asdict(training)
-    for name in ("progress", "log", "checkpoint", "checkpoint_every"):  # these do not change what is learned
+    for name in ("progress", "log", "checkpoint", "checkpoint_every", "devices"):  # these do not change what is learned
         del settings[name]
     if optimizer.schedule in ("constant", "plateau"):
         del settings["max_steps"]  # a longer run begins with the steps of a shorter one

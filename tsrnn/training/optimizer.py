@@ -108,7 +108,7 @@ class Optimizer:
             "warmup_steps": self.warmup_steps,
             "max_steps": max_steps,
         }
-        return {name: jnp.asarray(value, jnp.float32) for name, value in values.items()}
+        return {name: jnp.asarray(value, float) for name, value in values.items()}
 
     def init(self, params: Any) -> Any:
         """State of the update rule before the first step."""
@@ -117,8 +117,8 @@ class Optimizer:
     def rate(self, step: Int[Array, ""], numbers: Numbers) -> Float[Array, ""]:
         """Learning rate of a step, counted from 0; NaN for an optax object, which does not tell."""
         if isinstance(self.rule, optax.GradientTransformation):
-            return jnp.asarray(jnp.nan, jnp.float32)
-        now = step.astype(jnp.float32)
+            return jnp.asarray(jnp.nan, float)
+        now = step.astype(float)
         t = jnp.minimum(now / numbers["max_steps"], 1.0)
         shape: Any = {
             "cosine": lambda: _END + (1 - _END) * 0.5 * (1 + jnp.cos(jnp.pi * t)),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from tsrnn.training.devices import is_first
 from tsrnn.training.log import Record, Report
 from tsrnn.training.state import History, Training
 
@@ -39,7 +40,7 @@ def progress_bar(training: Training, label: str, about: Callable[[], str]) -> It
     about : callable
         Gives the lines on the data.
     """
-    if not (sys.stderr.isatty() if training.progress is None else training.progress):
+    if not ((sys.stderr.isatty() if training.progress is None else training.progress) and is_first()):
         yield Progress(None, lambda history: None)
         return
     from rich import progress as rich

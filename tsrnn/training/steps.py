@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from tsrnn.training.devices import apart, everywhere, split
 from tsrnn.training.optimizer import Numbers, Optimizer
 from tsrnn.training.state import TrainState
 
-__all__ = ["LossFn", "Sampler", "Trace", "evaluate", "groups", "run_members", "run_steps"]
+__all__ = ["LossFn", "Sampler", "Trace", "evaluate", "given", "groups", "run_members", "run_steps"]
 
 LossFn = Callable[..., tuple[Float[Array, ""], Any]]
 """``(params, batch, key) -> (loss, aux)``, or ``(params, batch, key, settings)`` in runs that have them."""
@@ -46,15 +47,16 @@ def _steps(
 
     def gradient(params: Any, carry: Any, key: PRNGKeyArray) -> tuple[Any, tuple[Array, Any]]:
         batch_key, loss_key = jax.random.split(key)
-        batch = sample(data, batch_key, *_given(carry))
+        batch = split(sample(data, batch_key, *given(carry)))
         derived = jax.value_and_grad(loss_fn, has_aux=True)
-        (loss, aux), grads = derived(params, batch, loss_key, *_given(settings))
+        (loss, aux), grads = derived(params, batch, loss_key, *given(settings))
+        grads = everywhere(grads)
         if carry is None:
             return None, (loss, grads)
         got, wanted = (str(jax.tree.structure(tree)) for tree in (aux, carry))
         if got != wanted:
             raise TypeError(f"with a carry, the loss must give the next one as aux: {wanted}, got {got}.")
-        return aux, (loss, grads)
+        return everywhere(aux), (loss, grads)
 
     def step(state: TrainState, _: None) -> tuple[TrainState, Trace]:
         own = jax.random.fold_in(key, state.step)
@@ -94,21 +96,21 @@ def run_members(
 ) -> tuple[TrainState, Trace]:
     """The same for members stacked along the first axis of state, keys, numbers and settings."""
 
-    def member(state: TrainState, *own: Any) -> tuple[TrainState, Trace]:
-        return _steps(state, data, *own, **static)
+    def run(members: tuple[TrainState, PRNGKeyArray, Numbers, Any], data: Any) -> tuple[TrainState, Trace]:
+        return jax.vmap(lambda state, *own: _steps(state, data, *own, **static))(*members)
 
-    result: tuple[TrainState, Trace] = jax.vmap(member)(state, keys, numbers, settings)
+    result: tuple[TrainState, Trace] = apart(run)((state, keys, numbers, settings), data)
     return result
 
 
 @partial(jax.jit, static_argnames=("loss_fn",))
 def evaluate(params: Any, batches: Any, settings: Any = None, *, loss_fn: LossFn) -> Array:
     """Mean loss over batches stacked along their first axis, dropout off."""
-    losses: Array = jax.lax.map(lambda batch: loss_fn(params, batch, None, *_given(settings))[0], batches)
+    losses: Array = jax.lax.map(lambda batch: loss_fn(params, batch, None, *given(settings))[0], batches)
     return losses.mean()
 
 
-def _given(tree: Any) -> tuple[Any, ...]:
+def given(tree: Any) -> tuple[Any, ...]:
     """The argument that a loss or sampler takes only where the run has it."""
     return () if tree is None else (tree,)
 

@@ -125,7 +125,7 @@ class WindowSampler:
         """One batch."""
         panel, index = data
         odds, below = jnp.asarray(index.odds), jnp.asarray(index.below)
-        k = jax.random.randint(key, (self.batch_size,), 0, odds[-1])
+        k = jax.random.randint(key, (self.batch_size,), 0, odds[-1], odds.dtype)
         at = jnp.searchsorted(odds, k, side="right") - 1
         place = (k - odds[at]) % (below[at + 1] - below[at])  # the odds are a multiple of the windows
         series, known = jnp.asarray(index.series)[at], jnp.asarray(index.first)[at] + place
