@@ -56,7 +56,7 @@ class Forecaster(AbstractForecaster):
     Parameters
     ----------
     network : AbstractNetwork
-        ``LSTM()``, ``GRU()``, ``RNN()``.
+        ``LSTM()``, ``GRU()``, ``RNN()``, ``SLSTM()``, ``MinGRU()``, ``MinLSTM()``; ``Seq2Seq()``, ``SegRNN()``.
     horizon : int
         Steps ahead to forecast.
     context_length : int, optional

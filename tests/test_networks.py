@@ -1,0 +1,255 @@
+"""What every network keeps to; options of the recurrent layers against loops and against a run without them."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import tsrnn
+from tests.conftest import ROOT
+from tests.equations import CELLS, QUICK, STEPS, draw
+from tests.strategies import gap_free
+from tsrnn.forecasting.spec import PARTS, SpecError, from_spec, to_spec
+from tsrnn.nn.gradients import hidden_gradients
+from tsrnn.nn.model import ForecastLoss, Model
+from tsrnn.nn.stack import Stack
+
+SMALL = {"hidden_size": 5}
+EVERYTHING = SMALL | {
+    "num_layers": 2, "dropout": 0.3, "recurrent_dropout": 0.3, "residual": True, "layer_norm": True,
+    "dilations": (1, 2), "bidirectional": True, "truncate": 3, "remat": 2,
+}  # fmt: skip
+NETWORKS = {
+    "RNN": tsrnn.RNN(**SMALL),
+    "GRU": tsrnn.GRU(**SMALL),
+    "LSTM": tsrnn.LSTM(**SMALL, num_layers=2, dropout=0.5),
+    "SLSTM": tsrnn.SLSTM(**SMALL, recurrent_dropout=0.5),
+    "MinGRU": tsrnn.MinGRU(**SMALL),
+    "MinLSTM": tsrnn.MinLSTM(**SMALL, dropout=0.5),
+    "everything": tsrnn.GRU(**EVERYTHING),
+    "Seq2Seq": tsrnn.Seq2Seq(**SMALL, dropout=0.5),
+    "attention": tsrnn.Seq2Seq(**EVERYTHING, cell="GRU", attention=True),
+    "SegRNN": tsrnn.SegRNN(**SMALL, segment_length=4),
+}
+B, T, H, SIZE = 3, 10, 6, 2
+
+every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+
+
+def problem(seed=0):
+    """Inputs, where they are valid, and what is known ahead; the first window is full, the others are padded."""
+    rng = np.random.default_rng(seed)
+    valid = np.arange(T) >= np.array([0, 3, 9])[:, None]
+    xs = np.where(valid[..., None], rng.normal(size=(B, T, 3)), 0)
+    return xs.astype(np.float32), valid, rng.normal(size=(B, H, 2)).astype(np.float32)
+
+
+def started(network, seed=0):
+    """Weights; biases are drawn as well, so that no unit of a ReLU stands at its corner."""
+    init = jax.jit(partial(network.init, size=SIZE), compiler_options=QUICK)
+    params = init(jax.random.key(seed), *problem())
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda a: a + 0.1 * rng.normal(size=a.shape).astype(a.dtype), params)
+
+
+def test_every_network_of_a_run_file_is_here():
+    assert {type(network) for network in NETWORKS.values()} == set(PARTS["network"].values())
+
+
+@every_network
+def test_contract(network):
+    params, (xs, valid, future) = started(network), problem()
+    apply = jax.jit(partial(network.apply, size=SIZE), compiler_options=QUICK)
+    forecast = apply(params, xs, valid, future)
+    assert forecast.shape == (B, H, SIZE)
+    assert np.isfinite(forecast).all()
+
+    dirty = np.where(valid[..., None], xs, 1e9).astype(np.float32)
+    assert_array_equal(apply(params, dirty, valid, future), forecast)
+    shorter = apply(params, xs[1:2, 3:], valid[1:2, 3:], future[1:2])
+    assert_allclose(shorter, forecast[1:2], rtol=1e-5, atol=1e-6)
+
+    others = started(network, seed=1)
+    both = jax.tree.map(lambda *a: jnp.stack(a), params, others)
+    members = jax.jit(jax.vmap(partial(network.apply, size=SIZE), (0, None, None, None)), compiler_options=QUICK)
+    assert_allclose(members(both, xs, valid, future)[0], forecast, rtol=1e-5, atol=1e-6)
+
+
+@every_network
+def test_the_newest_step_reaches_the_first_and_what_is_known_ahead_its_own(network):
+    params, (xs, valid, future) = started(network), problem()
+
+    def first_window(xs, future):
+        return network.apply(params, xs, valid, future, size=SIZE)[0].sum(axis=-1)
+
+    by_xs, by_future = jax.jit(jax.jacrev(first_window, argnums=(0, 1)), compiler_options=QUICK)(xs, future)
+    assert (by_xs[0, 0, -1] != 0).any()
+    assert all((by_future[h, 0, h] != 0).any() for h in range(H))
+    assert not by_xs[:, 1:].any()
+    assert not by_future[:, 1:].any()
+
+
+@pytest.mark.parametrize("name", [name for name, n in NETWORKS.items() if n.dropout or name == "SLSTM"])
+def test_dropout_acts_in_training_only(name):
+    network = NETWORKS[name]
+    params, inputs = started(network), problem()
+    train = jax.jit(partial(network.apply, size=SIZE, train=True), compiler_options=QUICK)
+    one, two = (train(params, *inputs, rngs={"dropout": jax.random.key(k)}) for k in range(2))
+    assert (one != two).any(axis=(1, 2)).all()
+    assert_array_equal(train(params, *inputs, rngs={"dropout": jax.random.key(0)}), one)
+    without = network.clone(dropout=0.0) if name == "SegRNN" else network.clone(dropout=0.0, recurrent_dropout=0.0)
+    quiet = network.apply(params, *inputs, size=SIZE)
+    assert_allclose(without.apply(params, *inputs, size=SIZE, train=True), quiet, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["SLSTM", "MinLSTM", "everything", "attention", "SegRNN"])
+def test_it_learns_from_real_data_and_is_kept_on_disk(name, tmp_path):
+    df = tsrnn.read_csv(ROOT / "datasets" / "co2_weekly.csv").tail(200)
+    training = tsrnn.Training(max_steps=40, batch_size=16, eval_every=40)
+    model = tsrnn.Forecaster(
+        NETWORKS[name], horizon=H, context_length=T, season_length=1, output=tsrnn.Point("mae"), training=training,
+        optimizer=tsrnn.Optimizer(learning_rate=0.02),
+    ).fit(df)  # fmt: skip
+    losses = model.training_.train_loss
+    assert losses[-10:].mean() < 0.9 * losses[:10].mean()
+    assert from_spec(to_spec(model)).network == model.network
+    model.save(tmp_path / "model")
+    again = tsrnn.load(tmp_path / "model").predict()
+    assert_array_equal(again.iloc[:, 2], model.predict().iloc[:, 2])
+
+
+def run_stack(stack, params, xs, valid):
+    """The last ``h`` and all of them, one row and one step at a time."""
+    width, h = stack.hidden_size, None
+    for i in range(stack.num_layers):
+        dilation = stack.dilations[i] if stack.dilations else 1
+        lasts, parts = [], []
+        for name in [f"layer_{i}", f"layer_{i}_back"][: 1 + stack.bidirectional]:
+            p, hs = params[name], np.zeros((*xs.shape[:2], width))
+            order = range(xs.shape[1])[:: -1 if name.endswith("back") else 1]
+            last = np.zeros((len(xs), width))
+            for b in range(len(xs)):
+                states = {}
+                for t in order:
+                    before = t + dilation if name.endswith("back") else t - dilation
+                    state = states.get(before, (np.zeros(width),))
+                    states[t] = STEPS[type(stack.cell)](stack.cell, p, state, xs[b, t]) if valid[b, t] else state
+                    hs[b, t] = states[t][0]
+                ends = t if order[-1] else (xs.shape[1] - 1) % dilation
+                last[b] = states[ends][0]
+            lasts.append(last)
+            parts.append(hs)
+        last, hs = np.concatenate(lasts, axis=-1), np.concatenate(parts, axis=-1)
+        if stack.residual and i:
+            last, hs = last + h, hs + xs
+        if stack.layer_norm:
+            p = params[f"norm_{i}"]
+            last, hs = (
+                (a - a.mean(-1, keepdims=True)) / np.sqrt(a.var(-1, keepdims=True) + 1e-6) * p["scale"] + p["bias"]
+                for a in (last, hs)
+            )
+        h, xs = last, hs
+    return h, xs
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"residual": True, "layer_norm": True}, {"dilations": (1, 3), "truncate": 2}, {"bidirectional": True},
+     {"residual": True, "layer_norm": True, "dilations": (3, 2), "bidirectional": True, "remat": 2}],
+    ids=lambda options: "-".join(options) or "plain",
+)  # fmt: skip
+def test_layers_equal_a_loop_over_rows_and_steps(options):
+    stack = Stack(CELLS["gru"], hidden_size=4, num_layers=2, **options)
+    xs, valid, _ = problem()
+    init, apply = (jax.jit(partial(f, train=False), compiler_options=QUICK) for f in (stack.init, stack.apply))
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda a: rng.normal(size=a.shape).astype(a.dtype), init(jax.random.key(0), xs, valid))
+    h, hs = apply(params, xs, valid)
+    want_h, want_hs = run_stack(stack, params["params"], xs, valid)
+    assert_allclose(h, want_h, rtol=1e-4, atol=1e-5)
+    known = np.broadcast_to(valid[..., None], hs.shape)
+    assert_allclose(np.asarray(hs)[known], want_hs[known], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "gru-before", "lstm-peepholes-projection", "slstm"])
+def test_a_masked_state_is_a_masked_row_of_the_recurrent_weights(name):
+    p, state, xs = draw(CELLS[name], batch=1).astype(np.float32)
+    mask = np.float32([2, 0, 0, 2])[: len(p["recurrent"])]
+    rows = p | {"recurrent": mask[:, None] * p["recurrent"]}
+    got = CELLS[name].step(p | {"mask": mask[None]}, state, xs[:, 0])
+    jax.tree.map(partial(assert_allclose, rtol=1e-5), got, CELLS[name].step(rows, state, xs[:, 0]))
+
+
+def test_recurrent_dropout_is_the_same_at_all_steps_and_differs_between_windows():
+    stack, xs = Stack(CELLS["rnn"], 16, recurrent_dropout=0.5), problem()[0]
+    valid = np.ones((B, T), bool)
+    params = stack.init(jax.random.key(0), xs, valid, train=False)
+
+    def last(params, row):
+        return stack.apply(params, xs, valid, train=True, rngs={"dropout": jax.random.key(1)})[0][row].sum()
+
+    grads = [jax.grad(last)(params, row)["params"]["layer_0"]["recurrent"] for row in range(2)]
+    unseen = [(np.asarray(g) == 0).all(axis=1) for g in grads]  # a row of weights that no step has read
+    assert all(0 < u.sum() < 16 for u in unseen)
+    assert (unseen[0] != unseen[1]).any()
+
+
+def test_truncation_changes_no_forecast_and_ends_the_gradient():
+    df, training = gap_free("D", (30, 17)), tsrnn.Training(max_steps=2, batch_size=4, eval_every=2)
+    network = tsrnn.LSTM(hidden_size=3, num_layers=2)
+    model = tsrnn.Forecaster(network, horizon=2, context_length=9, training=training).fit(df)
+    forecast, flow = model.predict(), model.gradient_flow(df)["gradient_norm"]
+    model.network = network.clone(truncate=4)
+    assert_allclose(model.predict().iloc[:, 2:], forecast.iloc[:, 2:], rtol=1e-5)
+    cut = model.gradient_flow(df)["gradient_norm"]
+    assert_allclose(cut[:5], flow[:5], rtol=1e-4)
+    assert (flow[5:] > 0).all()
+    assert not cut[5:].any()
+
+
+def test_rematerialization_gives_the_same_gradient():
+    network, inputs = tsrnn.LSTM(**SMALL, num_layers=2), problem()
+    params = started(network)
+
+    def gradient(network):
+        loss = lambda p: jnp.square(network.apply(p, *inputs, size=SIZE)).sum()  # noqa: E731
+        return jax.jit(jax.grad(loss), compiler_options=QUICK)(params)
+
+    close = partial(assert_allclose, rtol=1e-4, atol=1e-5)
+    jax.tree.map(close, gradient(network.clone(remat=3)), gradient(network))
+
+
+class TestRefusals:
+    def test_dilations_that_are_not_one_a_layer(self):
+        with pytest.raises(ValueError, match=r"dilations=\(1, 2\) must be one a layer, num_layers=1"):
+            tsrnn.GRU(dilations=[1, 2])
+        with pytest.raises(SpecError, match="must be one a layer"):
+            from_spec({"network": {"type": "Seq2Seq", "dilations": [1, 2]}, "horizon": 2})
+
+    @pytest.mark.parametrize("option", [{"truncate": 0}, {"remat": -1}, {"dilations": (0,)}])
+    def test_numbers_below_one(self, option):
+        with pytest.raises(ValueError, match=f"{next(iter(option))} must be at least 1, or None"):
+            tsrnn.GRU(**option)
+
+    def test_recurrent_dropout_where_no_gate_reads_the_state(self):
+        with pytest.raises(ValueError, match=r"recurrent_dropout=0\.5 has nothing to drop: the gates of MinGRUCell"):
+            started(tsrnn.MinGRU(recurrent_dropout=0.5))
+
+    def test_an_unknown_cell(self):
+        with pytest.raises(ValueError, match="cell='TCN' is unknown; choose one of LSTM, GRU"):
+            started(tsrnn.Seq2Seq(cell="TCN"))
+
+    def test_states_by_lag_of_a_network_without_steps(self):
+        loss = ForecastLoss(Model(NETWORKS["SegRNN"], tsrnn.Point(), "last", 1))
+        with pytest.raises(ValueError, match="SegRNN does not read the history step by step"):
+            hidden_gradients(loss, {}, None, jnp.arange(2))
+
+
+def test_options_read_from_a_run_file_are_the_ones_of_python():
+    spec = {"type": "GRU"} | {k: list(v) if isinstance(v, tuple) else v for k, v in EVERYTHING.items()}
+    assert from_spec({"network": spec}, horizon=2).network == NETWORKS["everything"]
+    assert {f.name for f in dataclasses.fields(Stack)} >= set(EVERYTHING)
