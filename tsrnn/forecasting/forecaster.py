@@ -70,7 +70,7 @@ class Forecaster(AbstractForecaster):
     transforms : AbstractTransform, list of them, or None, default StandardScaler()
         What is done to each series before the network reads it, fitted on its training rows and undone in the forecast;
         a list is applied in order. See `tsrnn.transforms`.
-    normalization : {"last", "standard", "robust", "revin", "running", "mean", "none"}, default "last"
+    normalization : {"last", "standard", "shift", "robust", "revin", "running", "mean", "none"}, default "last"
         Normalization of each window by its own history, inside the graph; see `tsrnn.nn.scaling`.
     optimizer : Optimizer, default Optimizer()
         Update rule, learning rate, schedule, clipping.

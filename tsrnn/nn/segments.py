@@ -23,9 +23,9 @@ class SegRNN(AbstractNetwork):
     cheap.
 
     The paper's model is this on one series a channel (``channels="independent"`` in `Forecaster.fit`) with
-    ``normalization="last"``, ``season_length=1``, ``output=Point("mse")``, and the name of the channel as a categorical
-    static covariate for its channel embedding; 512 numbers wide, with segments of 24 hours or 48 quarters of an hour.
-    Its last value is subtracted without a scale, which ours divides by.
+    ``normalization="shift"``, ``season_length=1``, ``output=Point("mse")``, and the name of the channel as a
+    categorical static covariate for its channel embedding; 512 numbers wide, with segments of 24 hours or 48 quarters
+    of an hour.
 
     Parameters
     ----------

@@ -72,25 +72,27 @@ class Stack(nn.Module):
             xs, cell = jnp.concatenate([xs, probe[:, :-1]], axis=-1), _Probed(cell)
         dilation = self.dilations[i] if self.dilations else 1
         xs, valid = (_fold(a, dilation, dilation * (self.truncate or 1)) for a in (xs, valid))
-        if self.recurrent_dropout and "recurrent" not in p:
-            raise ValueError(
-                f"recurrent_dropout={self.recurrent_dropout:g} has nothing to drop: the gates of {cell} do not read "
-                "the state. Set it to 0, or use dropout with several layers."
-            )
-        zeros, masked = cell.zeros(p, len(xs)), train and self.recurrent_dropout > 0
-        if masked:
-            p = p | {"mask": dropout(jnp.ones_like(zeros[0]), self.recurrent_dropout, train=train)}
+        zeros = cell.zeros(p, len(xs))
+        everything = jnp.ones_like(zeros[0])
+        mask = dropout(everything, self.recurrent_dropout, train=train, name=f"{name}_mask")
+        if dropped := mask is not everything:
+            if "recurrent" not in p:
+                raise ValueError(f"recurrent_dropout has nothing to drop: the gates of {cell} do not read the state.")
+            p = p | {"mask": mask}
         state, hs = scan(
             cell, p, zeros, xs, valid, reverse=back, truncate=self.truncate, remat=self.remat,
-            backend="plain" if masked else None,
+            backend="plain" if dropped else None,
         )  # fmt: skip
         h = state[0].reshape(b, dilation, -1)[:, -1]
         return (h if probe is None else h + probe[:, -1]), _unfold(hs, dilation, t)
 
 
-def dropout(x: Float[Array, "*axes"], rate: float, *, train: bool) -> Float[Array, "*axes"]:
-    """In training a share of the numbers set to zero, the others scaled up; inside a compact method."""
-    dropped: Array = nn.Dropout(rate, deterministic=not train)(x)
+def dropout(x: Float[Array, "*axes"], rate: float, *, train: bool, name: str | None = None) -> Float[Array, "*axes"]:
+    """In training a share of the numbers set to zero, the others scaled up; ``x`` itself where nothing is dropped.
+
+    To be called inside a compact method. A name keeps the random numbers of the other calls as they are.
+    """
+    dropped: Array = nn.Dropout(rate, deterministic=not train, name=name)(x)
     return dropped
 
 
