@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 from tests.equations import CELLS, QUICK, STEPS, draw
 from tests.strategies import gap_free
 from tsrnn.forecasting.spec import PARTS, SpecError, from_spec
+from tsrnn.nn.cells import GRUCell
 from tsrnn.nn.gradients import hidden_gradients
 from tsrnn.nn.model import ForecastLoss, Model
 from tsrnn.nn.stack import Stack
@@ -171,6 +172,45 @@ def test_layers_equal_a_loop_over_rows_and_steps(options):
     assert_allclose(h, want_h, rtol=1e-4, atol=1e-5)
     known = np.broadcast_to(valid[..., None], hs.shape)
     assert_allclose(np.asarray(hs)[known], want_hs[known], rtol=1e-4, atol=1e-5)
+
+
+def affine(p, x):
+    return x @ p["kernel"] + p.get("bias", 0)
+
+
+def test_segments_equal_a_loop_over_them():
+    network, (xs, valid, future) = NETWORKS["SegRNN"], problem()
+    params = started(network)
+    got, p, gru = network.apply(params, xs, valid, future, size=SIZE), params["params"], STEPS[GRUCell]
+    xs, future = np.pad(xs, ((0, 0), (2, 0), (0, 0))), np.pad(future, ((0, 0), (0, 2), (0, 0)))
+    for b in range(B):
+        h = np.zeros(5)
+        for t in range(0, T + 2, 4):
+            if xs[b, t : t + 4].any():
+                (h,) = gru(GRUCell(), p["gru"], (h,), np.maximum(affine(p["embed"], xs[b, t : t + 4].ravel()), 0))
+        steps = []
+        for k, t in enumerate(range(0, H + 2, 4)):
+            query = np.concatenate([p["place"][k], affine(p["known"], future[b, t : t + 4].ravel())])
+            steps.append(affine(p["read"], gru(GRUCell(), p["gru"], (h,), query)[0]).reshape(4, SIZE))
+        assert_allclose(got[b], np.concatenate(steps)[:H], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("attention", [False, True])
+def test_encoder_and_decoder_equal_a_loop_over_steps(attention):
+    network, (xs, valid, future) = tsrnn.Seq2Seq(**SMALL, cell="GRU", attention=attention), problem()
+    params = started(network)
+    got, p = network.apply(params, xs, valid, future, size=SIZE), params["params"]
+    h, states = run_stack(Stack(GRUCell(), 5), p["encoder"], xs, valid)
+    read = np.concatenate([future, np.repeat(h[:, None], H, axis=1)], axis=-1)
+    _, steps = run_stack(Stack(GRUCell(), 5), p["decoder"], read, np.ones((B, H), bool))
+    for b in range(B):
+        for t in range(H):
+            step = steps[b, t]
+            if attention:
+                weights = np.exp(states[b, valid[b]] @ affine(p["query"], step) / np.sqrt(5))
+                step = np.concatenate([step, weights @ states[b, valid[b]] / weights.sum()])
+            want = affine(p["read"], np.maximum(affine(p["join"], step), 0))
+            assert_allclose(got[b, t], want, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["rnn", "gru", "gru-before", "lstm-peepholes-projection", "slstm"])

@@ -247,6 +247,8 @@ class Forecaster(AbstractForecaster):
         ------
         sklearn.exceptions.NotFittedError
             Before `fit`.
+        ValueError
+            If a lag lies beyond the context, or the network does not read the history step by step.
         """
         check_is_fitted(self, "history_")
         panel = Panel.from_frame(df, self.history_.schema, self.history_.freq)

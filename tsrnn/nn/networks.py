@@ -91,7 +91,8 @@ class AbstractRecurrent(AbstractNetwork):
         states of both. The window is known whole, and what is known ahead goes to the decoder alone.
     truncate : int, optional
         Truncated backpropagation through time: the state is carried on, and its gradient cut every so many steps of a
-        layer, counted back from the newest one [4]_. Forecasts do not change, learning does.
+        layer, counted back from the newest one [4]_. With the same weights the forecasts are the same; what is learned
+        is not.
     remat : int, optional
         Gradient checkpointing: keep the state every so many steps only, and compute those between again for the
         gradient, which changes by rounding alone [5]_. Memory falls, time rises; the square root of the context's
