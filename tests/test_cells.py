@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 from tests.equations import CELLS, RUNS, central_differences, close, draw, evaluate, loop, loss, sigmoid
 from tsrnn.nn import cudnn
 from tsrnn.nn.cells import GRUCell, LSTMCell, RNNCell, SLSTMCell
-from tsrnn.nn.scan import bidirectional, scan
+from tsrnn.nn.scan import scan
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -81,16 +81,13 @@ def like_torch(cell, flat, first, xs, valid, directions):
     """Outputs of the uppermost layer and the last states of all; ``first`` has an axis of layers and directions."""
     hidden, lasts, first = first[-1].shape[-1], [], list(zip(*first, strict=True))
     while first:
-        params = []
-        for _ in range(directions):
+        outputs = []
+        for back in range(directions):
             p, flat = from_torch(cell, flat, xs.shape[-1], hidden)
-            params.append(p)
-        states, first = first[:directions], first[directions:]
-        if directions == 2:
-            last, xs = bidirectional(cell, tuple(params), tuple(states), xs, valid)
-        else:
-            *last, xs = scan(cell, params[0], states[0], xs, valid)
-        lasts += last
+            last, hs = scan(cell, p, first.pop(0), xs, valid, reverse=bool(back))
+            lasts.append(last)
+            outputs.append(hs)
+        xs = jnp.concatenate(outputs, axis=-1)
     assert flat.size == 0
     return xs, tuple(map(jnp.stack, zip(*lasts, strict=True)))
 

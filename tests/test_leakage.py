@@ -56,7 +56,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("network", [tsrnn.RNN, tsrnn.GRU, tsrnn.LSTM])
+@pytest.mark.parametrize("network", [tsrnn.RNN, tsrnn.GRU, tsrnn.LSTM, tsrnn.Seq2Seq, tsrnn.SegRNN])
 def test_networks(network):
     assert_no_leakage(small(network(hidden_size=4)), plain())
 

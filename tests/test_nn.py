@@ -60,6 +60,7 @@ def test_window_stats_against_numpy(how):
                 "mean": (0, np.abs(seen).mean()),
                 "standard": (seen.mean(), seen.std()),
                 "last": (seen[-1], seen.std()),
+                "shift": (seen[-1], 1),
                 "robust": (np.median(seen), median_abs_deviation(seen, scale="normal")),
                 "revin": (seen.mean(), seen.std()),
                 "running": (seen.mean(), seen.std()),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from tests.equations import CELLS, close, draw, evaluate, loop
-from tsrnn.nn.scan import bidirectional, scan
+from tsrnn.nn.scan import scan
 
 FEW = [("lstm-peepholes-projection", "plain"), ("lstm", "derivative"), ("minlstm", "parallel")]
 """One of each backend, the first with weights of every kind."""
@@ -112,18 +112,6 @@ def test_the_reverse_of_the_reverse_is_the_original(drawn):
     flipped = problem._replace(xs=problem.xs[:, ::-1])
     (state, hs), _ = evaluate(cell, flipped, valid[:, ::-1], backend=backend, reverse=True)
     close((state, hs[:, ::-1]), evaluate(cell, problem, valid, backend=backend)[0])
-
-
-def test_bidirectional_is_one_scan_each_way_side_by_side():
-    cell = CELLS["lstm-projection"]
-    there, back = draw(cell), draw(cell, seed=1)
-    valid = np.random.default_rng(0).random(there.xs.shape[:2]) > 0.3
-    states, hs = jax.jit(partial(bidirectional, cell))(
-        (there.params, back.params), (there.state, back.state), there.xs, valid
-    )
-    state_there, hs_there = loop(cell, there, valid)
-    state_back, hs_back = loop(cell, back._replace(xs=there.xs[:, ::-1]), valid[:, ::-1])
-    close((states, hs), ((state_there, state_back), np.concatenate([hs_there, hs_back[:, ::-1]], axis=-1)))
 
 
 @settings(max_examples=8)

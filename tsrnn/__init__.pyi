@@ -16,8 +16,13 @@ from tsrnn.forecasting.spec import load as load
 from tsrnn.nn.networks import GRU as GRU
 from tsrnn.nn.networks import LSTM as LSTM
 from tsrnn.nn.networks import RNN as RNN
+from tsrnn.nn.networks import SLSTM as SLSTM
+from tsrnn.nn.networks import MinGRU as MinGRU
+from tsrnn.nn.networks import MinLSTM as MinLSTM
 from tsrnn.nn.outputs import Point as Point
 from tsrnn.nn.outputs import Quantiles as Quantiles
+from tsrnn.nn.segments import SegRNN as SegRNN
+from tsrnn.nn.seq2seq import Seq2Seq as Seq2Seq
 from tsrnn.report.plots import plot_forecasts as plot_forecasts
 from tsrnn.training.optimizer import Optimizer as Optimizer
 from tsrnn.training.state import Training as Training

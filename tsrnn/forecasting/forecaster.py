@@ -72,7 +72,7 @@ class Forecaster(AbstractForecaster):
     Parameters
     ----------
     network : AbstractNetwork
-        ``LSTM()``, ``GRU()``, ``RNN()``.
+        ``LSTM()``, ``GRU()``, ``RNN()``, ``SLSTM()``, ``MinGRU()``, ``MinLSTM()``; ``Seq2Seq()``, ``SegRNN()``.
     horizon : int
         Steps ahead to forecast.
     context_length : int, optional
@@ -86,7 +86,7 @@ class Forecaster(AbstractForecaster):
     transforms : AbstractTransform, list of them, or None, default StandardScaler()
         What is done to each series before the network reads it, fitted on its training rows and undone in the forecast;
         a list is applied in order. See `tsrnn.transforms`.
-    normalization : {"last", "standard", "robust", "revin", "running", "mean", "none"}, default "last"
+    normalization : {"last", "standard", "shift", "robust", "revin", "running", "mean", "none"}, default "last"
         Normalization of each window by its own history, inside the graph; see `tsrnn.nn.scaling`.
     optimizer : Optimizer, default Optimizer()
         Update rule, learning rate, schedule, clipping.
@@ -265,7 +265,8 @@ class Forecaster(AbstractForecaster):
         with progress_bar(training, self.name, about) as progress:
             params, self.training_ = train(
                 ForecastLoss(model), WindowSampler(batch_size=batch_size, **shape), params,
-                (rows, _padded_index(windows)), key=train_key, training=training, optimizer=optimizer, valid_batches=valid, report=progress.report,
+                (rows, _padded_index(windows)), key=train_key, training=training, optimizer=optimizer,
+                valid_batches=valid, report=progress.report,
             )  # fmt: skip
             progress.done(self.training_)
         self.params_ = jax.device_get(params)
@@ -330,6 +331,8 @@ class Forecaster(AbstractForecaster):
         ------
         sklearn.exceptions.NotFittedError
             Before `fit`.
+        ValueError
+            If a lag lies beyond the context, or the network does not read the history step by step.
         """
         check_is_fitted(self, "history_")
         panel = Panel.from_frame(df, self.history_.schema, self.history_.freq)

@@ -32,7 +32,7 @@ __all__ = ["AbstractCell", "GRUCell", "LSTMCell", "Params", "RNNCell", "SLSTMCel
 
 Params = dict[str, Array]
 """Weights of a cell by name: ``kernel`` (I, G * D), ``recurrent`` (D, G * D), ``bias`` (G * D,), and what an option
-adds."""
+adds. Where ``mask`` (B, D) is among them, products with ``recurrent`` read the state times the mask."""
 
 State = tuple[Float[Array, "B D"], ...]
 """What a cell carries; ``h`` first, it is the output."""
@@ -75,7 +75,7 @@ class RNNCell(AbstractCell):
         """One step; the state is ``(h,)``."""
         (h,) = state
         act = jnp.tanh if self.activation == "tanh" else jax.nn.relu
-        return (act(x @ p["kernel"] + h @ p["recurrent"] + p["bias"][None]),)
+        return (act(x @ p["kernel"] + _seen(p, h) @ p["recurrent"] + p["bias"][None]),)
 
 
 @dataclass(frozen=True)
@@ -103,15 +103,16 @@ class GRUCell(AbstractCell):
         (h,) = state
         d = h.shape[-1]
         b_x, b_u = p["bias"][None, : 3 * d], p["bias"][None, 3 * d :]
+        seen = _seen(p, h)
         x_r, x_z, x_n = jnp.split(x @ p["kernel"] + b_x, 3, axis=-1)
         if self.reset == "after":
-            h_r, h_z, h_n = jnp.split(h @ p["recurrent"], 3, axis=-1)
+            h_r, h_z, h_n = jnp.split(seen @ p["recurrent"], 3, axis=-1)
             r, z = sigmoid(x_r + h_r), sigmoid(x_z + h_z)
             n = jnp.tanh(x_n + r * (h_n + b_u))
         else:
-            h_r, h_z = jnp.split(h @ p["recurrent"][:, : 2 * d], 2, axis=-1)
+            h_r, h_z = jnp.split(seen @ p["recurrent"][:, : 2 * d], 2, axis=-1)
             r, z = sigmoid(x_r + h_r), sigmoid(x_z + h_z)
-            n = jnp.tanh(x_n + (r * h) @ p["recurrent"][:, 2 * d :] + b_u)
+            n = jnp.tanh(x_n + (r * seen) @ p["recurrent"][:, 2 * d :] + b_u)
         return ((1 - z) * n + z * h,)
 
 
@@ -157,7 +158,7 @@ class LSTMCell(AbstractCell):
     def step(self, p: Params, state: State, x: Float[Array, "B I"]) -> State:
         """One step; the state is ``(h, c)``."""
         h, c = state
-        i, f, g, o = jnp.split(x @ p["kernel"] + h @ p["recurrent"] + p["bias"][None], 4, axis=-1)
+        i, f, g, o = jnp.split(x @ p["kernel"] + _seen(p, h) @ p["recurrent"] + p["bias"][None], 4, axis=-1)
         if self.peepholes:
             v_i, v_f, v_o = p["peephole"][:, None]
             i, f = i + v_i * c, f + v_f * c
@@ -191,7 +192,7 @@ class SLSTMCell(AbstractCell):
     def step(self, p: Params, state: State, x: Float[Array, "B I"]) -> State:
         """One step; the state is ``(h, c, n, m)``."""
         h, c, n, m = state
-        i, f, z, o = jnp.split(x @ p["kernel"] + h @ p["recurrent"] + p["bias"][None], 4, axis=-1)
+        i, f, z, o = jnp.split(x @ p["kernel"] + _seen(p, h) @ p["recurrent"] + p["bias"][None], 4, axis=-1)
         log_f = jax.nn.log_sigmoid(f)
         m_new = jnp.maximum(log_f + m, i)
         i, f = jnp.exp(i - m_new), jnp.exp(log_f + m - m_new)
@@ -203,6 +204,11 @@ def input_weights(key: PRNGKeyArray, n_inputs: int, hidden_size: int, n_gates: i
     """Glorot-uniform, gate by gate."""
     keys = jax.random.split(key, n_gates)
     return jnp.concatenate([glorot_uniform()(k, (n_inputs, hidden_size)) for k in keys], axis=-1)
+
+
+def _seen(p: Params, h: Float[Array, "B D"]) -> Float[Array, "B D"]:
+    """What the products with the recurrent weights read of the state."""
+    return h * p["mask"] if "mask" in p else h
 
 
 def _orthogonal(key: PRNGKeyArray, rows: int, columns: int, n_gates: int) -> Float[Array, "rows GD"]:

@@ -37,7 +37,7 @@ class Model:
         From inputs to raw numbers.
     output : AbstractOutput
         What the raw numbers mean.
-    normalization : {"none", "mean", "standard", "last", "robust", "revin", "running"}
+    normalization : {"none", "mean", "standard", "last", "shift", "robust", "revin", "running"}
         How a window is normalized by its own history: as `tsrnn.nn.scaling.window_stats` says. With ``revin`` the
         network moreover reads the history times a learned gain plus a learned shift of each channel, and what it gives
         is divided by the gain, which is positive, so that quantiles do not cross. With ``running`` it reads every step

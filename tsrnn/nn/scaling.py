@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 __all__ = ["RunningState", "WindowNorm", "running_stats", "window_stats"]
 
-WindowNorm = Literal["none", "mean", "standard", "last", "robust", "revin", "running"]
+WindowNorm = Literal["none", "mean", "standard", "last", "shift", "robust", "revin", "running"]
 
 _FLOOR = 1e-2
 """Least scale of a window, in units of the transformed series (by default its standard deviations)."""
@@ -28,11 +28,11 @@ def window_stats(
         History.
     observed : array of bool, shape (B, T, C)
         What counts. A window with nothing observed gets location 0.
-    how : {"none", "mean", "standard", "last", "robust", "revin", "running"}
+    how : {"none", "mean", "standard", "last", "shift", "robust", "revin", "running"}
         Location 0 and scale 1; 0 and the mean absolute value; mean and standard deviation; the last observed value
-        and the standard deviation; median and median absolute deviation (times 1.4826; the standard deviation where
-        that is 0). ``revin`` and ``running`` have those of ``standard``, at the cutoff: what else they do, a learned
-        gain and shift or statistics of their own for every step, is up to the model.
+        and the standard deviation; the last observed value and 1; median and median absolute deviation (times 1.4826;
+        the standard deviation where that is 0). ``revin`` and ``running`` have those of ``standard``, at the cutoff:
+        what else they do, a learned gain and shift or statistics of their own for every step, is up to the model.
 
     Returns
     -------
@@ -69,7 +69,8 @@ def window_stats(
         return median, jnp.where(spread > _FLOOR, spread, deviation)
     newest = x.shape[1] - 1 - jnp.argmax(observed[:, ::-1], axis=1, keepdims=True)
     last = jnp.take_along_axis(x, newest, axis=1)
-    return jnp.where(observed.any(axis=1, keepdims=True), last, zero), deviation
+    last = jnp.where(observed.any(axis=1, keepdims=True), last, zero)
+    return last, one if how == "shift" else deviation
 
 
 def _median(x: Float[Array, "B T C"], observed: Bool[Array, "B T C"]) -> Float[Array, "B 1 C"]:

@@ -18,7 +18,7 @@ from tsrnn.nn.cells import AbstractCell, GRUCell, LSTMCell, Params, State
 from tsrnn.nn.derivatives import gru_sequence, lstm_sequence
 from tsrnn.nn.linear import AbstractLinearCell, parallel_scan
 
-__all__ = ["Backend", "bidirectional", "choose", "scan"]
+__all__ = ["Backend", "choose", "scan"]
 
 Backend = Literal["plain", "derivative", "parallel", "cudnn"]
 """The plain scan; the same with a derivative by hand; in parallel over time; NVIDIA's cuDNN."""
@@ -135,22 +135,6 @@ def scan(
         run = _chunked(run, truncate, cut=True)
     state, hs = run(state, xs_t, valid_t)
     return state, jnp.swapaxes(jnp.flip(hs, 0) if reverse else hs, 0, 1)
-
-
-def bidirectional(
-    cell: AbstractCell,
-    params: tuple[Params, Params],
-    states: tuple[State, State],
-    xs: Float[Array, "B T I"],
-    valid: Bool[Array, "B T"] | None = None,
-) -> tuple[tuple[State, State], Float[Array, "B T 2*D"]]:
-    """Run a cell forward and another set of its weights backward, outputs side by side.
-
-    For encoders of what is known whole; a forecast's target must never be among the inputs.
-    """
-    ahead, hs_a = scan(cell, params[0], states[0], xs, valid)
-    back, hs_b = scan(cell, params[1], states[1], xs, valid, reverse=True)
-    return (ahead, back), jnp.concatenate([hs_a, hs_b], axis=-1)
 
 
 def _able(cell: AbstractCell, dtype: jnp.dtype, *, masked: bool) -> list[Backend]:
