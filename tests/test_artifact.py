@@ -11,7 +11,7 @@ from tests.strategies import frame_of, gap_free, grid, long_frames
 from tsrnn.data import Panel, Schema
 from tsrnn.forecasting import artifact
 from tsrnn.forecasting.artifact import Artifact
-from tsrnn.forecasting.baselines import Drift, HistoricAverage, Naive, SeasonalNaive
+from tsrnn.forecasting.baselines import Drift, HistoricAverage, Naive, Naive2, SeasonalNaive
 from tsrnn.transforms import StandardScaler
 
 SPEC = {"type": "Naive", "horizon": 2}
@@ -89,8 +89,8 @@ class TestModels:
     @pytest.mark.parametrize("freq", ["h", "B", "ME", 3])
     @pytest.mark.parametrize(
         "model",
-        [Naive(horizon=3), SeasonalNaive(horizon=3, season_length=4), SeasonalNaive(horizon=2), Drift(horizon=3),
-         HistoricAverage(horizon=np.int64(3))],
+        [Naive(horizon=3), Naive2(horizon=2), SeasonalNaive(horizon=3, season_length=4), SeasonalNaive(horizon=2),
+         Drift(horizon=3), HistoricAverage(horizon=np.int64(3))],
         ids=lambda model: type(model).__name__,
     )  # fmt: skip
     def test_predict_the_same_bits(self, tmp_path, model, freq):

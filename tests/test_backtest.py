@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import utilsforecast.losses as nixtla
+from sklearn.metrics import mean_pinball_loss
 from utilsforecast.evaluation import evaluate
 
 from tsrnn import LSTM, Forecaster, Training
@@ -11,7 +12,7 @@ from tsrnn.data import DataError
 from tsrnn.evaluation import BacktestEvent, BacktestInterrupted, backtest
 from tsrnn.evaluation import metrics as formulas
 from tsrnn.forecasting.base import AbstractForecaster
-from tsrnn.forecasting.baselines import Drift, HistoricAverage, Naive, SeasonalNaive
+from tsrnn.forecasting.baselines import Drift, HistoricAverage, Naive, Naive2, SeasonalNaive
 
 H = 5
 BASELINES = [Naive(horizon=H), SeasonalNaive(horizon=H), Drift(horizon=H), HistoricAverage(horizon=H)]
@@ -158,22 +159,98 @@ def test_utilsforecast_takes_the_forecasts_as_they_are():
     pd.testing.assert_frame_equal(ours, wide, rtol=1e-10, check_dtype=False, check_index_type=False)
 
 
-def test_m4_hourly_gives_the_published_figures_of_the_seasonal_naive(shared_data):
+@pytest.fixture(scope="module")
+def m4_hourly(shared_data):
     folder = shared_data / "forecast" / "m4"
     halves = [pd.read_csv(folder / f"Hourly-{half}.csv", index_col=0) for half in ("train", "test")]
     values = [
         np.r_[train[~np.isnan(train)], test] for train, test in zip(*(half.to_numpy() for half in halves), strict=True)
     ]
-    df = pd.DataFrame(
+    return pd.DataFrame(
         {
             "unique_id": np.repeat(halves[0].index, [len(y) for y in values]),
             "ds": np.concatenate([np.arange(len(y)) for y in values]),
             "y": np.concatenate(values),
         }
     )
-    models = SeasonalNaive(horizon=48, season_length=24)
-    board = backtest(models, df, season_length=24, metrics=["smape", "mase"]).leaderboard()
-    assert board[["smape", "mase"]].round(3).to_numpy().tolist() == [[13.912, 1.193]]
+
+
+def test_m4_hourly_gives_the_published_figures(m4_hourly):
+    models = [m(horizon=48, season_length=24) for m in (SeasonalNaive, Naive2)]
+    board = backtest(models, m4_hourly, season_length=24, metrics=["smape", "mase"]).leaderboard().set_index("model")
+    assert board[["smape", "mase"]].round(3).to_numpy().tolist() == [[13.912, 1.193], [18.383, 2.395]]
+    assert board["owa"].tolist() == pytest.approx([0.627, 1.0], abs=6e-4)  # .627 is of rounded figures
+
+
+def test_naive2_is_the_competition_s_own(m4_hourly, shared_data):
+    official = pd.read_csv(shared_data / "forecast" / "m4" / "Hourly-Naive2-official.csv.gz", index_col="id")
+    ours = backtest(Naive2(horizon=48, season_length=24), m4_hourly, season_length=24).forecasts
+    table = ours["Naive2"].to_numpy().reshape(-1, 48)
+    np.testing.assert_allclose(table, official.loc[ours["unique_id"].to_numpy()[::48]], rtol=1e-9)
+
+
+def test_etth1_gives_the_published_figures_of_repeat_last_and_of_last_day(shared_data):
+    """All 2,785 windows of the last 2,880 rows, errors in units of the first 8,640 rows, mean over seven series."""
+    df = pd.read_csv(shared_data / "forecast" / "ett" / "ETTh1.csv", parse_dates=["date"]).iloc[:14_400]
+    models = [Naive(horizon=96), SeasonalNaive(horizon=96, season_length=24)]
+    folds = {"n_windows": 2785, "step_size": 1, "unit_rows": 8640}
+    board = backtest(models, df, time_col="date", metrics=["mse", "mae"], level=[], **folds).leaderboard()
+    figures = board.set_index("model").round(3)
+    assert figures.loc["Naive"].tolist() == [1.294, 0.713]
+    assert figures.loc["SeasonalNaive"].tolist() == [0.512, 0.433]
+
+
+def test_units_take_rows_before_the_first_cutoff_only():
+    df = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=20), "y": np.arange(20.0)})
+    with pytest.raises(ValueError, match="unit_rows must lie in 2 to 18, the rows before the first cutoff, got 19"):
+        backtest(Naive(horizon=2), df, unit_rows=19)
+    plain, scaled = (
+        backtest(Naive(horizon=2), df, unit_rows=rows, metrics=["mae", "mse", "bias", "mase"]).leaderboard().iloc[0]
+        for rows in (None, 5)
+    )
+    unit = np.arange(5.0).std()
+    assert scaled[["mae", "bias"]].tolist() == pytest.approx((plain[["mae", "bias"]] / unit).tolist())
+    assert scaled["mse"] == pytest.approx(plain["mse"] / unit**2)
+    assert scaled["mase"] == plain["mase"]
+
+
+def test_weighted_quantile_loss_is_pooled_over_series_and_cutoffs():
+    rng = np.random.default_rng(0)
+    df = pd.DataFrame(
+        {
+            "unique_id": np.repeat(["large", "small", "zero"], 30),
+            "ds": np.tile(pd.date_range("2024-01-01", periods=30), 3),
+            "y": np.r_[rng.normal(1e3, 1e2, 30), rng.normal(1, 0.3, 30), np.zeros(30)],
+        }
+    )
+    level = [20, 40, 60, 80]
+    result = backtest(Drift(horizon=4), df, n_windows=3, level=level, metrics=["wql", "mase"])
+    table, y = result.forecasts, result.forecasts["y"].to_numpy()
+    columns = [f"Drift-lo-{p}" for p in (80, 60, 40, 20)] + ["Drift"] + [f"Drift-hi-{p}" for p in level]
+    deciles = np.arange(1, 10) / 10
+    losses = [mean_pinball_loss(y, table[column], alpha=q) for column, q in zip(columns, deciles, strict=True)]
+    expected = 2 * np.mean(losses) * len(y) / np.abs(y).sum()
+    assert result.leaderboard()["wql"].item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_skill_is_a_ratio_to_one_of_the_models():
+    df = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=20), "y": np.arange(20.0) ** 2})
+    result = backtest([Naive(horizon=2), Drift(horizon=2)], df)
+    board, skill = result.leaderboard().set_index("model"), result.skill("Naive").set_index("model")
+    assert (skill.loc["Naive"] == 1).all()
+    assert skill.loc["Drift", "mae"] == board.loc["Drift", "mae"] / board.loc["Naive", "mae"]
+    assert not [name for name in skill if name.startswith("coverage")]
+    with pytest.raises(ValueError, match="no model is called 'Theta'; there are Drift, Naive"):
+        result.skill("Theta")
+
+
+def test_the_scaled_interval_score_asks_for_its_level():
+    df = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=20), "y": np.arange(20.0) % 3})
+    with pytest.raises(ValueError, match=r"ask for them, as in level=\[95\]"):
+        backtest(Naive(horizon=2), df, metrics=["msis"])
+    metrics = backtest(Naive(horizon=2), df, metrics=["msis", "winkler"], level=[95], season_length=1).metrics
+    step = np.abs(np.diff(np.arange(18.0) % 3)).mean()
+    assert metrics["msis"].item() == pytest.approx(metrics["winkler-95"].item() / step)
 
 
 def test_the_leaderboard_counts_every_series_the_same():
@@ -340,7 +417,7 @@ def test_metrics_can_be_chosen(ragged):
         ([Naive(horizon=3), Naive(horizon=3)], {}, ValueError, "2 models are called 'Naive'; pass a mapping"),
         ([Naive], {}, TypeError, "is not a forecaster; pass an instance"),
         ({"y": Naive(horizon=3)}, {}, ValueError, "cannot be called 'y'"),
-        ([Naive(horizon=3)], {"metrics": ["masse"]}, ValueError, "called 'masse'. Did you mean 'mase'"),
+        ([Naive(horizon=3)], {"metrics": ["smap"]}, ValueError, "called 'smap'. Did you mean 'smape'"),
         ([Naive(horizon=3)], {"refit": -1}, ValueError, "refit must be True, False or the number of folds"),
         ([Naive(horizon=3)], {"refit": 1.5}, ValueError, "refit must be True, False or the number of folds"),
         ([Naive(horizon=3)], {"n_windows": 15}, DataError, r"'a' \(43 rows\); at least 46"),

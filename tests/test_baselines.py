@@ -10,9 +10,9 @@ from sklearn.exceptions import NotFittedError
 from tests.strategies import by_series, frame_of, gap_free, grid, long_frames
 from tsrnn.data import DataError, Frequency, Panel
 from tsrnn.forecasting.base import forecast_frame, interval_columns
-from tsrnn.forecasting.baselines import Drift, HistoricAverage, Naive, SeasonalNaive
+from tsrnn.forecasting.baselines import Drift, HistoricAverage, Naive, Naive2, SeasonalNaive
 
-BASELINES = [Naive, SeasonalNaive, Drift, HistoricAverage]
+BASELINES = [Naive, Naive2, SeasonalNaive, Drift, HistoricAverage]
 
 nan = np.nan
 every_baseline = pytest.mark.parametrize("baseline", BASELINES, ids=lambda b: b.__name__)

@@ -15,19 +15,24 @@ from sklearn.metrics import (
 )
 
 from tsrnn.evaluation.metrics import (
+    bias,
     coverage,
     mae,
     mape,
     mase,
+    mse,
+    msse,
     pinball,
     rmse,
     rmsse,
     seasonal_scale,
     smape,
     wape,
+    winkler,
+    wql,
 )
 
-POINT = [mae, rmse, mape, smape, wape]
+POINT = [mae, mse, rmse, mape, smape, wape, bias]
 NAN = np.nan
 
 numbers = st.floats(-1e6, 1e6, width=32)
@@ -103,7 +108,7 @@ def long_frames():
 def test_utilsforecast_agrees(long_frames):
     test, rows = long_frames
     y, forecast, train = (frame.to_numpy().reshape(3, -1) for frame in (test["y"], test["M"], rows["y"]))
-    plain = {mae: nixtla.mae, rmse: nixtla.rmse, mape: nixtla.mape, wape: nixtla.nd}
+    plain = {mae: nixtla.mae, mse: nixtla.mse, bias: nixtla.bias, rmse: nixtla.rmse, mape: nixtla.mape, wape: nixtla.nd}
     for ours, theirs in plain.items():
         np.testing.assert_allclose(ours(y, forecast), theirs(test, ["M"])["M"], rtol=1e-12)
     np.testing.assert_allclose(smape(y, forecast), 200 * nixtla.smape(test, ["M"])["M"], rtol=1e-12)
@@ -111,6 +116,7 @@ def test_utilsforecast_agrees(long_frames):
     np.testing.assert_allclose(mase(y, forecast, scale), nixtla.mase(test, ["M"], 7, rows)["M"], rtol=1e-12)
     scale = seasonal_scale(train, 7, squared=True)[:, -1]
     np.testing.assert_allclose(rmsse(y, forecast, scale), nixtla.rmsse(test, ["M"], 7, rows)["M"], rtol=1e-12)
+    np.testing.assert_allclose(msse(y, forecast, scale), nixtla.msse(test, ["M"], 7, rows)["M"], rtol=1e-12)
 
 
 def test_utilsforecast_agrees_on_intervals(long_frames):
@@ -120,7 +126,11 @@ def test_utilsforecast_agrees_on_intervals(long_frames):
     bounds = test[columns].to_numpy().reshape(3, 8, 4)
     expected = nixtla.mqloss(test, {"M": columns}, np.array(quantiles))
     np.testing.assert_allclose(pinball(y, bounds, quantiles), expected["M"], rtol=1e-12)
-    np.testing.assert_allclose(coverage(y, bounds[..., 0], bounds[..., 3]), nixtla.coverage(test, ["M"], 90)["M"])
+    ends = bounds[..., 0], bounds[..., 3]
+    np.testing.assert_allclose(coverage(y, *ends), nixtla.coverage(test, ["M"], 90)["M"])
+    np.testing.assert_allclose(winkler(y, *ends, 90), nixtla.winkler_score(test, ["M"], 90)["M"], rtol=1e-12)
+    expected = nixtla.scaled_crps(test, {"M": columns}, np.array(quantiles))
+    np.testing.assert_allclose(wql(y, bounds, quantiles), expected["M"], rtol=1e-12)
 
 
 @given(values_with_gaps, values)

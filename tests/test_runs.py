@@ -61,6 +61,21 @@ def test_backtest_folder(config, tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(folder / "metrics.csv", parse_dates=["cutoff"]), wanted.metrics)
 
 
+@pytest.mark.parametrize("until", ["2024-02-10", "2024-02-10 12:00:00"])
+def test_rows_after_a_stamp_can_be_left_out(config, tmp_path, until):
+    shorter = BacktestConfig.load(run_backtest(config, tmp_path / "all") / "config.yaml", [f"data.until={until}"])
+    folder = run_backtest(shorter, tmp_path / "out")
+    df = visits().loc[lambda df: df["ds"] <= "2024-02-10"]
+    models = {"SeasonalNaive": SeasonalNaive(horizon=7, season_length=7), "Naive": Naive(horizon=7)}
+    board = pd.read_csv(folder / "leaderboard.csv")
+    pd.testing.assert_frame_equal(board, backtest(models, df, n_windows=3).leaderboard())
+
+
+def test_a_stamp_that_is_none_is_blamed_on_its_line(config, tmp_path):
+    with pytest.raises(ConfigError, match=r"data\.until: cannot be compared with 'ds'"):
+        run_backtest(BacktestConfig.load(run_backtest(config, tmp_path / "a") / "config.yaml", ["data.until=soon"]))
+
+
 def test_report_needs_no_network_and_says_what_was_done(config, tmp_path):
     page = (run_backtest(config, tmp_path / "out") / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//|@import|url\(""", page)

@@ -12,7 +12,7 @@ __version__ = version("tsrnn")
 
 _FACE = {
     "data": ("DataError", "DataWarning", "Panel", "read_csv", "read_table"),
-    "forecasting.baselines": ("Drift", "HistoricAverage", "Naive", "SeasonalNaive"),
+    "forecasting.baselines": ("Drift", "HistoricAverage", "Naive", "Naive2", "SeasonalNaive"),
     "forecasting.forecaster": ("Forecaster",),
     "forecasting.spec": ("load",),
     "nn.networks": ("GRU", "LSTM", "RNN", "SLSTM", "MinGRU", "MinLSTM"),

@@ -8,6 +8,7 @@ from tsrnn.evaluation import backtest as backtest
 from tsrnn.forecasting.baselines import Drift as Drift
 from tsrnn.forecasting.baselines import HistoricAverage as HistoricAverage
 from tsrnn.forecasting.baselines import Naive as Naive
+from tsrnn.forecasting.baselines import Naive2 as Naive2
 from tsrnn.forecasting.baselines import SeasonalNaive as SeasonalNaive
 from tsrnn.forecasting.forecaster import Forecaster as Forecaster
 from tsrnn.forecasting.spec import load as load

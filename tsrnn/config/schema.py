@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -53,6 +55,9 @@ def _is_frequency(freq: str | int | None) -> str | int | None:
 
 
 _Freq = Annotated[str | int | None, AfterValidator(_is_frequency)]
+
+_Stamp = Annotated[str | int | None, BeforeValidator(lambda value: str(value) if isinstance(value, date) else value)]
+"""YAML reads a date as one; a datetime is a date too."""
 
 
 class _Section(BaseModel):
@@ -134,6 +139,8 @@ class DataSection(_FileSection):
     id_col, time_col, target_col, past_covariates, future_covariates, static_covariates, categorical, gaps, duplicates,
     resample, holidays, channels
         As in `tsrnn.data.Schema`.
+    until : str or int, optional
+        Leave out the rows after this stamp.
     delimiter, decimal, time_format, na_values, encoding, time_zone, id_from
         As in `tsrnn.data.read_table`.
     """
@@ -153,6 +160,7 @@ class DataSection(_FileSection):
     holidays: str | None = None
     channels: Channels = "joint"
     id_from: Literal["file"] | None = None
+    until: _Stamp = None
 
     @field_validator("path")
     @classmethod
@@ -180,6 +188,8 @@ class BacktestSection(_Section):
     refit: bool | Annotated[int, Field(ge=1)] = False
     level: list[float] | None = None
     season_length: int | None = Field(None, ge=1)
+    metrics: list[str] | None = None
+    unit_rows: int | None = Field(None, ge=2)
 
 
 class BacktestConfig(RunFile):

@@ -26,7 +26,10 @@ __all__ = ["METRICS", "BacktestEvent", "BacktestInterrupted", "BacktestResult", 
 
 FloatArray = NDArray[np.float64]
 
-METRICS = ("mase", "rmsse", "mae", "rmse", "smape", "mape", "wape", "pinball", "coverage")
+USUAL = ("mase", "rmsse", "mae", "rmse", "smape", "mape", "wape", "pinball", "coverage")
+"""The metrics taken when none are asked for."""
+
+METRICS = (*USUAL, "bias", "mse", "msse", "wql", "winkler", "msis")
 """Names that ``metrics`` may hold; see `tsrnn.evaluation.metrics`."""
 
 
@@ -62,6 +65,7 @@ def backtest(
     level: Sequence[float] | None = None,
     season_length: int | None = None,
     metrics: Sequence[str] | None = None,
+    unit_rows: int | None = None,
     freq: str | int | None = None,
     on_event: Callable[[BacktestEvent], object] | None = None,
     **roles: Unpack[Roles],
@@ -89,7 +93,12 @@ def backtest(
     season_length : int, optional
         Season of the scale of `mase` and `rmsse`, in steps; by default the one usual at the data's frequency.
     metrics : sequence of str, optional
-        Names from `METRICS`; by default all. ``"coverage"`` gives a column a level, as ``coverage-90``.
+        Names from `METRICS`; by default `USUAL`. ``"coverage"`` and ``"winkler"`` give a column a level, as
+        ``coverage-90``; ``"msis"`` needs the level 95. ``"wql"`` takes the bounds and, as their median, the point
+        forecast: ``level=[20, 40, 60, 80]`` is the mean over nine deciles.
+    unit_rows : int, optional
+        Take `mae`, `mse`, `rmse` and `bias` in units of the standard deviation of so many first rows of each series, as
+        the long-horizon benchmarks do with their training rows; by default in those of the data.
     freq : str or int, optional
         As in `AbstractForecaster.fit`.
     on_event : callable, optional
@@ -130,7 +139,7 @@ def backtest(
     """
     named = _named(models)
     horizon = _common_horizon(named)
-    asked = _check_metrics(metrics)
+    asked = _check_metrics(metrics, level)
     if refit < 0 or int(refit) != refit:
         raise ValueError(f"refit must be True, False or the number of folds from fit to fit, got {refit!r}.")
     panel = Panel.from_frame(df, Schema(**roles), freq)
@@ -138,7 +147,7 @@ def backtest(
     needed, why = max(model._rows_needed() for model in named.values())
     folds = fold_ends(panel, horizon=horizon, n_windows=n_windows, step_size=step_size, rows_needed=needed, why=why)
     season = panel.freq.season_length if season_length is None else season_length
-    judge = _Judge(panel, folds, horizon, season, asked)
+    judge = _Judge(panel, folds, horizon, season, asked, _units(panel, folds, unit_rows))
     every = int(refit) or n_windows
     runs: list[_Run] = []
     try:
@@ -193,7 +202,13 @@ class _Judge:
     """Turns forecasts into frames and figures; everything goes by series, then cutoff, then channel."""
 
     def __init__(
-        self, panel: Panel, folds: NDArray[np.int64], horizon: int, season_length: int, metrics: Sequence[str]
+        self,
+        panel: Panel,
+        folds: NDArray[np.int64],
+        horizon: int,
+        season_length: int,
+        metrics: Sequence[str],
+        units: FloatArray,
     ) -> None:
         self.panel, self.horizon, self.season_length, self.metrics = panel, horizon, season_length, metrics
         n_windows, n_series = folds.shape
@@ -202,7 +217,9 @@ class _Judge:
         starts = panel.indptr[self.series] + self.ends
         self.y = panel.values[starts[:, None] + np.arange(horizon)]
         self.cutoffs = np.repeat(panel.times[starts - 1], panel.values.shape[1])
+        self.units = np.repeat(units, n_windows, axis=0).reshape(-1)
         self.scale = {"mase": self._scale(folds, squared=False), "rmsse": self._scale(folds, squared=True)}
+        self.scale |= {"msis": self.scale["mase"], "msse": self.scale["rmsse"]}
 
     def _scale(self, folds: NDArray[np.int64], *, squared: bool) -> FloatArray:
         scales = []
@@ -240,16 +257,36 @@ class _Judge:
         point, bounds = flat[..., 0], flat[..., 1:]
         scores: dict[str, FloatArray] = {}
         for name in self.metrics:
-            if name == "coverage":
+            if name in ("coverage", "winkler", "msis"):
                 for i, p in enumerate(levels):
                     lo, hi = bounds[..., 2 * i], bounds[..., 2 * i + 1]
-                    scores[f"coverage-{p:g}"] = formulas.coverage(y, lo, hi)
+                    if name == "coverage":
+                        scores[f"coverage-{p:g}"] = formulas.coverage(y, lo, hi)
+                    elif name == "winkler":
+                        scores[f"winkler-{p:g}"] = formulas.winkler(y, lo, hi, p)
+                    elif p == 95:
+                        scores[name] = formulas.msis(y, lo, hi, self.scale[name])
             elif name == "pinball":
                 scores[name] = formulas.pinball(y, bounds, interval_columns("", levels)[1])
+            elif name == "wql":
+                scores[name] = formulas.wql(y, flat, [0.5, *interval_columns("", levels)[1]])
+            elif name in ("mae", "mse", "rmse", "bias"):
+                unit = self.units[:, None]
+                scores[name] = getattr(formulas, name)(y / unit, point / unit)
             else:
                 scale = (self.scale[name],) if name in self.scale else ()
                 scores[name] = getattr(formulas, name)(y, point, *scale)
         return scores
+
+
+def _units(panel: Panel, folds: NDArray[np.int64], rows: int | None) -> FloatArray:
+    """Unit of the errors of each series and channel, shape (N, C)."""
+    if rows is None:
+        return np.ones((len(panel.ids), panel.values.shape[1]))
+    if not 2 <= rows <= folds[0].min():
+        raise ValueError(f"unit_rows must lie in 2 to {folds[0].min()}, the rows before the first cutoff, got {rows}.")
+    units = np.stack([np.nanstd(panel.values[start : start + rows], axis=0) for start in panel.indptr[:-1]])
+    return np.where(units > 0, units, np.nan)
 
 
 def _named(
@@ -291,11 +328,13 @@ def _common_horizon(named: Mapping[str, AbstractForecaster]) -> int:
     return next(iter(horizons.values()))
 
 
-def _check_metrics(metrics: Sequence[str] | None) -> tuple[str, ...]:
-    asked = METRICS if metrics is None else tuple(metrics)
+def _check_metrics(metrics: Sequence[str] | None, level: Sequence[float] | None) -> tuple[str, ...]:
+    asked = USUAL if metrics is None else tuple(metrics)
     for name in asked:
         if name not in METRICS:
             near = difflib.get_close_matches(name, METRICS, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"no metric is called {name!r}.{hint} There are: {', '.join(METRICS)}.")
+    if "msis" in asked and 95 not in (level or ()):
+        raise ValueError("msis is a score of 95 % intervals; ask for them, as in level=[95].")
     return asked

@@ -19,7 +19,24 @@ International Journal of Forecasting 38(4).
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["coverage", "mae", "mape", "mase", "pinball", "rmse", "rmsse", "seasonal_scale", "smape", "wape"]
+__all__ = [
+    "bias",
+    "coverage",
+    "mae",
+    "mape",
+    "mase",
+    "mse",
+    "msis",
+    "msse",
+    "pinball",
+    "rmse",
+    "rmsse",
+    "seasonal_scale",
+    "smape",
+    "wape",
+    "winkler",
+    "wql",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -45,6 +62,48 @@ def mae(y: ArrayLike, forecast: ArrayLike) -> FloatArray:
     return _mean(np.abs(y - forecast), y)
 
 
+def bias(y: ArrayLike, forecast: ArrayLike) -> FloatArray:
+    """Mean of forecast less observed value, in the unit of the data: above 0 where too much was forecast.
+
+    Parameters
+    ----------
+    y, forecast : array, shape (..., H)
+        Observed values, NaN where missing, and what was forecast for them.
+
+    Returns
+    -------
+    array of float64, shape (...)
+
+    Examples
+    --------
+    >>> float(bias([1.0, 2.0], [2.0, 4.0]))
+    1.5
+    """
+    y, forecast = _floats(y, forecast)
+    return _mean(forecast - y, y)
+
+
+def mse(y: ArrayLike, forecast: ArrayLike) -> FloatArray:
+    """Mean squared error, in the squared unit of the data.
+
+    Parameters
+    ----------
+    y, forecast : array, shape (..., H)
+        Observed values, NaN where missing, and what was forecast for them.
+
+    Returns
+    -------
+    array of float64, shape (...)
+
+    Examples
+    --------
+    >>> float(mse([1.0, 2.0], [4.0, 6.0]))
+    12.5
+    """
+    y, forecast = _floats(y, forecast)
+    return _mean((y - forecast) ** 2, y)
+
+
 def rmse(y: ArrayLike, forecast: ArrayLike) -> FloatArray:
     """Root of the mean squared error, in the unit of the data.
 
@@ -62,8 +121,7 @@ def rmse(y: ArrayLike, forecast: ArrayLike) -> FloatArray:
     >>> float(rmse([1.0, 2.0], [4.0, 6.0]))
     3.5355339059327378
     """
-    y, forecast = _floats(y, forecast)
-    return np.sqrt(_mean((y - forecast) ** 2, y))
+    return np.sqrt(mse(y, forecast))
 
 
 def mape(y: ArrayLike, forecast: ArrayLike) -> FloatArray:
@@ -216,6 +274,29 @@ def rmsse(y: ArrayLike, forecast: ArrayLike, scale: ArrayLike) -> FloatArray:
     return _ratio(rmse(y, forecast), np.asarray(scale, np.float64))
 
 
+def msse(y: ArrayLike, forecast: ArrayLike, scale: ArrayLike) -> FloatArray:
+    """Mean squared error in units of that of a seasonal naive forecast in the training rows: `rmsse` squared.
+
+    Parameters
+    ----------
+    y, forecast : array, shape (..., H)
+        Observed values, NaN where missing, and what was forecast for them.
+    scale : array, shape (...)
+        From `seasonal_scale` with ``squared=True``, of the rows up to the cutoff.
+
+    Returns
+    -------
+    array of float64, shape (...)
+        NaN where the scale is 0 or not known.
+
+    Examples
+    --------
+    >>> float(msse([3.0, 5.0], [2.0, 4.0], scale=0.5))
+    4.0
+    """
+    return rmsse(y, forecast, scale) ** 2
+
+
 def pinball(y: ArrayLike, forecast: ArrayLike, quantiles: ArrayLike) -> FloatArray:
     """Mean pinball (quantile) loss, without a factor 2: at quantile 0.5 it is half the absolute error.
 
@@ -246,6 +327,91 @@ def pinball(y: ArrayLike, forecast: ArrayLike, quantiles: ArrayLike) -> FloatArr
     error = y[..., None] - forecast
     q = np.asarray(quantiles, np.float64)
     return _mean(_ratio(np.maximum(q * error, (q - 1) * error).sum(axis=-1), len(q)), y)
+
+
+def wql(y: ArrayLike, forecast: ArrayLike, quantiles: ArrayLike) -> FloatArray:
+    """Weighted quantile loss: twice the pinball loss over the mean absolute observed value, a fraction.
+
+    Over several series it is pooled, as GluonTS's ``mean_wQuantileLoss`` and GIFT-Eval's CRPS are: the sums of the
+    losses over the sum of the absolute values; see `tsrnn.evaluation.BacktestResult.leaderboard`.
+
+    Parameters
+    ----------
+    y : array, shape (..., H)
+        Observed values, NaN where missing.
+    forecast : array, shape (..., H, Q)
+        Forecast quantiles.
+    quantiles : array, shape (Q,)
+        Their levels in (0, 1).
+
+    Returns
+    -------
+    array of float64, shape (...)
+        NaN where every observed value is 0.
+
+    References
+    ----------
+    Y. Park et al. (2022), Learning quantile functions without quantile crossing, arXiv 2111.06581.
+
+    Examples
+    --------
+    >>> round(float(wql([10.0], [[8.0, 11.0]], [0.1, 0.9])), 6)
+    0.03
+    """
+    return _ratio(2 * pinball(y, forecast, quantiles), _mean(np.abs(*_floats(y)), *_floats(y)))
+
+
+def winkler(y: ArrayLike, lo: ArrayLike, hi: ArrayLike, level: float) -> FloatArray:
+    """Mean interval score: width, plus what the interval missed by times ``2 / (1 - level / 100)``.
+
+    Parameters
+    ----------
+    y, lo, hi : array, shape (..., H)
+        Observed values, NaN where missing, and the bounds of their intervals.
+    level : float
+        Level of the intervals in percent.
+
+    Returns
+    -------
+    array of float64, shape (...)
+        In the unit of the data.
+
+    References
+    ----------
+    R. L. Winkler (1972), A decision-theoretic approach to interval estimation, Journal of the American Statistical
+    Association 67.
+
+    Examples
+    --------
+    >>> round(float(winkler([1.0, 6.0], [0.0, 3.0], [2.0, 5.0], level=90)), 6)
+    12.0
+    """
+    y, lo, hi = _floats(y, lo, hi)
+    missed = np.maximum(lo - y, 0) + np.maximum(y - hi, 0)
+    return _mean(hi - lo + 2 / (1 - level / 100) * missed, y)
+
+
+def msis(y: ArrayLike, lo: ArrayLike, hi: ArrayLike, scale: ArrayLike) -> FloatArray:
+    """Mean scaled interval score of the M4 competition: `winkler` of the 95 % intervals over the scale of `mase`.
+
+    Parameters
+    ----------
+    y, lo, hi : array, shape (..., H)
+        Observed values, NaN where missing, and the bounds of their 95 % intervals.
+    scale : array, shape (...)
+        From `seasonal_scale`, of the rows up to the cutoff.
+
+    Returns
+    -------
+    array of float64, shape (...)
+        NaN where the scale is 0 or not known.
+
+    Examples
+    --------
+    >>> float(msis([1.0], [0.0], [2.0], scale=4.0))
+    0.5
+    """
+    return _ratio(winkler(y, lo, hi, 95), np.asarray(scale, np.float64))
 
 
 def coverage(y: ArrayLike, lo: ArrayLike, hi: ArrayLike) -> FloatArray:

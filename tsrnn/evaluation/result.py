@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsrnn.data import Panel
+from tsrnn.evaluation import metrics
 from tsrnn.report import plots
 
 if TYPE_CHECKING:
@@ -64,13 +65,56 @@ class BacktestResult:
     def leaderboard(self) -> pd.DataFrame:
         """Rank the models: a row a model, of every metric the mean over cutoffs and then over series.
 
-        The best `mase` comes first. Values that are not defined are left out, and counted in `n_undefined`.
+        The best `mase` comes first. Values that are not defined are left out, and counted in `n_undefined`. ``wql`` is
+        pooled over everything; ``owa``, of the M4 competition, is there where `smape` and `mase` are and a model is
+        called ``Naive2``: the mean of their ratios to those of that model.
         """
         keys = ["model", self.panel.schema.id_col]
         per_series = self.metrics.drop(columns="cutoff").groupby(keys, sort=False).mean()
         board = per_series.groupby("model", sort=False).mean().reset_index()
+        if "wql" in board:
+            board["wql"] = [self._pooled_wql(name) for name in board["model"]]
+        if {"smape", "mase"} <= set(board) and "Naive2" in set(board["model"]):
+            yardstick = board.set_index("model").loc["Naive2"]
+            board["owa"] = (board["smape"] / yardstick["smape"] + board["mase"] / yardstick["mase"]) / 2
         known = [name for name in ("mase", *board.columns[1:]) if name in board and board[name].notna().any()]
         return board.sort_values(known[0], kind="stable", ignore_index=True) if known else board
+
+    def skill(self, reference: str) -> pd.DataFrame:
+        """Every model against one of them.
+
+        Parameters
+        ----------
+        reference : str
+            Name of the model to compare with.
+
+        Returns
+        -------
+        DataFrame
+            The leaderboard with every metric divided by the reference's: below 1 where the error is smaller. Coverage
+            and bias, of which less is not better, are left out.
+
+        Raises
+        ------
+        ValueError
+            If there is no such model.
+        """
+        board = self.leaderboard()
+        board = board.loc[:, ~board.columns.str.startswith(("coverage", "bias"))].set_index("model")
+        if reference not in board.index:
+            raise ValueError(f"no model is called {reference!r}; there are {', '.join(board.index)}.")
+        return (board / board.loc[reference]).reset_index()
+
+    def _pooled_wql(self, name: str) -> float:
+        """Weighted quantile loss of all series and cutoffs at once; NaN without observed values other than 0."""
+        prefixes = {f"{name}-lo-": -1, f"{name}-hi-": 1}
+        columns, levels = [name], [0.5]
+        for column in self.forecasts.columns:
+            for prefix, side in prefixes.items():
+                if column.startswith(prefix):
+                    columns.append(column)
+                    levels.append(0.5 + side * float(column.removeprefix(prefix)) / 200)
+        return float(metrics.wql(self.forecasts["y"], self.forecasts[columns], levels))
 
     @property
     def n_undefined(self) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from tsrnn.data import Panel
 from tsrnn.data.calendar import Frequency
 from tsrnn.forecasting.base import AbstractForecaster
 
-__all__ = ["Drift", "HistoricAverage", "Naive", "SeasonalNaive"]
+__all__ = ["Drift", "HistoricAverage", "Naive", "Naive2", "SeasonalNaive"]
 
 FloatArray = NDArray[np.float64]
 
@@ -103,6 +103,36 @@ class SeasonalNaive(AbstractBaseline):
         return _last_season(y, freq.season_length if self.season_length is None else self.season_length, self.horizon)
 
 
+class Naive2(SeasonalNaive):
+    """The last value of the seasonally adjusted history times the season's index: the M4 competition's yardstick.
+
+    The history is adjusted where its autocorrelation at the season differs from 0 at the level of 90 %, and holds at
+    least three seasons of positive values without gaps; otherwise this is `Naive`. Indices are those of the
+    multiplicative classical decomposition.
+
+    Parameters
+    ----------
+    horizon : int
+        Steps ahead.
+    season_length : int, optional
+        Steps in a season; by default the one usual at the data's frequency.
+
+    References
+    ----------
+    S. Makridakis, E. Spiliotis and V. Assimakopoulos (2020), The M4 Competition: 100,000 time series and 61 forecasting
+    methods, International Journal of Forecasting 36(1), section 3.1.
+    """
+
+    def _formula(self, y: FloatArray, freq: Frequency) -> tuple[FloatArray, FloatArray]:
+        season = freq.season_length if self.season_length is None else self.season_length
+        if not _is_seasonal(y, season):
+            return _last_season(y, 1, self.horizon)
+        index = _seasonal_index(y, season)
+        times = len(y) + np.arange(self.horizon)
+        value, deviation = _last_season(y / index[np.arange(len(y)) % season], 1, self.horizon)
+        return value * index[times % season], deviation * index[times % season]
+
+
 class Drift(AbstractBaseline):
     """The line through the first and the last observed value, prolonged.
 
@@ -149,6 +179,30 @@ def _last_season(y: FloatArray, season: int, horizon: int) -> tuple[FloatArray, 
     steps = np.arange(horizon)
     cycles = steps // season + 1 + age[steps % season]
     return last[steps % season], _spread(y[season:] - y[:-season], 0) * np.sqrt(cycles)
+
+
+def _is_seasonal(y: FloatArray, season: int) -> bool:
+    """Whether the autocorrelation at the season lies beyond 1.645 of its standard errors, the test of M4."""
+    if season < 2 or len(y) < 3 * season or not (y > 0).all():
+        return False
+    centred = y - y.mean()
+    r = np.array([(centred[k:] * centred[: len(y) - k]).sum() for k in range(season + 1)])
+    if r[0] == 0:
+        return False
+    r = r / r[0]
+    return bool(abs(r[season]) > 1.645 * np.sqrt((1 + 2 * (r[1:season] ** 2).sum()) / len(y)))
+
+
+def _seasonal_index(y: FloatArray, season: int) -> FloatArray:
+    """Indices of the multiplicative classical decomposition, of mean 1, for rows ``0 ... season - 1``."""
+    window = np.ones(season + 1 - season % 2)
+    if season % 2 == 0:
+        window[[0, -1]] = 0.5
+    half = len(window) // 2
+    ratio = np.full(-(-len(y) // season) * season, np.nan)
+    ratio[half : len(y) - half] = y[half : len(y) - half] / np.convolve(y, window / season, "valid")
+    index = np.nanmean(ratio.reshape(-1, season), axis=0)
+    return np.asarray(index / index.mean())
 
 
 def _spread(residuals: FloatArray, ddof: int) -> float:

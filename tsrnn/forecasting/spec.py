@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tsrnn.forecasting import artifact
 from tsrnn.forecasting.base import AbstractForecaster
-from tsrnn.forecasting.baselines import Drift, HistoricAverage, Naive, SeasonalNaive
+from tsrnn.forecasting.baselines import Drift, HistoricAverage, Naive, Naive2, SeasonalNaive
 from tsrnn.forecasting.forecaster import Forecaster
 from tsrnn.nn.networks import GRU, LSTM, RNN, SLSTM, MinGRU, MinLSTM
 from tsrnn.nn.outputs import Point, Quantiles
@@ -34,7 +34,7 @@ from tsrnn.transforms import (
 __all__ = ["SpecError", "from_spec", "load", "to_spec"]
 
 MODELS: dict[str, type[AbstractForecaster]] = {
-    m.__name__: m for m in (Forecaster, Naive, SeasonalNaive, Drift, HistoricAverage)
+    m.__name__: m for m in (Forecaster, Naive, Naive2, SeasonalNaive, Drift, HistoricAverage)
 }
 """Every forecaster that a specification can name."""
 

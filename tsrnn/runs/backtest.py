@@ -58,7 +58,7 @@ def run_backtest(
     """
     models = _models(config)
     frame = _load(config)
-    reading = {"path", "dataset", "freq", *Reading.__annotations__} - {"id_col", "time_col"}
+    reading = {"path", "dataset", "freq", "until", *Reading.__annotations__} - {"id_col", "time_col"}
     panel = Panel.from_frame(frame, Schema(**config.data.model_dump(exclude=reading)), config.data.freq)
     if on_read is not None:
         on_read(panel.describe())
@@ -109,12 +109,21 @@ def _models(config: BacktestConfig) -> dict[str, AbstractForecaster]:
 
 
 def _load(config: BacktestConfig) -> pd.DataFrame:
-    if config.data.path is not None:
-        return read_table(config.data.path, **config.data.model_dump(include={*Reading.__annotations__}))
+    data = config.data
+    if data.path is not None:
+        frame = read_table(data.path, **data.model_dump(include={*Reading.__annotations__}))
+    else:
+        try:
+            frame = datasets.load(str(data.dataset))
+        except (ValueError, FileNotFoundError) as error:
+            raise config.error(("data", "dataset"), str(error)) from None
+    if data.until is None or data.time_col not in frame:
+        return frame
     try:
-        return datasets.load(str(config.data.dataset))
-    except (ValueError, FileNotFoundError) as error:
-        raise config.error(("data", "dataset"), str(error)) from None
+        last = pd.Timestamp(data.until) if isinstance(data.until, str) else data.until
+        return frame[frame[data.time_col] <= last]
+    except (TypeError, ValueError) as error:
+        raise config.error(("data", "until"), f"cannot be compared with {data.time_col!r}: {error}.") from None
 
 
 def _resolved(config: BacktestConfig, models: Mapping[str, AbstractForecaster]) -> dict[str, Any]:
@@ -145,7 +154,7 @@ def _page(result: BacktestResult, figures: "Mapping[str, Figure]", models: list[
     if len(undefined):
         counts = ", ".join(f"{n} values of {name}" for name, n in undefined.items())
         note += f" Not defined and left out: {counts}."
-    lowest = [name for name in board.columns[1:] if not name.startswith("coverage")]
+    lowest = [name for name in board.columns[1:] if not name.startswith(("coverage", "bias"))]
     return [
         html.Text(summary),
         html.Table(board, heading="Leaderboard", caption=note, lowest=lowest),
