@@ -137,10 +137,11 @@ class Forecaster(AbstractForecaster):
     @property
     def default_level(self) -> tuple[float, ...]:
         """90, or the widest interval between learned quantiles if that is less; none for a point output."""
-        levels = self.output.levels
-        if len(levels) < 2:
+        if self.output.reach is None:
             return ()
-        return (min(90.0, round(100 * (1 - 2 * max(levels[0], 1 - levels[-1])), 6)),)
+        low, high = self.output.reach
+        widest = round(100 * (1 - 2 * max(low, 1 - high)), 6)
+        return (min(90.0, widest),) if widest > 0 else ()
 
     def _rows_needed(self) -> tuple[int, str]:
         return self.horizon + 2, f"a horizon of {self.horizon} to learn and two rows of history"
@@ -197,7 +198,7 @@ class Forecaster(AbstractForecaster):
         self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], quantiles: Sequence[float] = ()
     ) -> NDArray[np.float64]:
         """Forecast from any number of cutoffs; see `AbstractForecaster.forecast_panel`."""
-        take = _quantile_weights(self.output, quantiles)
+        asked = _checked_quantiles(self.output, quantiles)
         panel = known_rows(panel, series, ends)
         first = panel.lengths.copy()
         np.minimum.at(first, series, ends)
@@ -207,18 +208,17 @@ class Forecaster(AbstractForecaster):
         model, parts = self._model(panel.schema), []
         for at in range(0, len(known), _CHUNK):
             pad = (0, max(0, at + _CHUNK - len(known)))
-            parts.append(
-                _forecast(
-                    model,
-                    self.params_,
-                    rows,
-                    np.pad(which[at : at + _CHUNK], pad),
-                    np.pad(known[at : at + _CHUNK], pad),
-                    context_length=self.context_length_,
-                    horizon=self.horizon,
-                )
+            params = _forecast(
+                model,
+                self.params_,
+                rows,
+                np.pad(which[at : at + _CHUNK], pad),
+                np.pad(known[at : at + _CHUNK], pad),
+                context_length=self.context_length_,
+                horizon=self.horizon,
             )
-        values = np.concatenate([np.asarray(part) for part in parts])[: len(known)].astype(np.float64) @ take
+            parts.append(_read(self.output, params, asked))
+        values = np.concatenate([np.asarray(part) for part in parts])[: len(known)].astype(np.float64)
         return values if fitted is None else fitted.inverse_forecast(values, panel, series, ends)
 
     def gradient_flow(
@@ -351,6 +351,11 @@ def _forecast(
     return model(params, gather(rows, series, known, context_length=context_length, horizon=horizon))
 
 
+@partial(jax.jit, static_argnames=("output",))
+def _read(output: AbstractOutput, params: Array, quantiles: Array) -> Array:
+    return output.forecast(params, quantiles)
+
+
 def _valid_batches(
     rows: DevicePanel, windows: WindowIndex, batch_size: int, *, context_length: int, horizon: int
 ) -> Batch | None:
@@ -365,22 +370,18 @@ def _valid_batches(
     return Batch(*(leaf.reshape(n_batches, batch_size, *leaf.shape[1:]) for leaf in flat))
 
 
-def _quantile_weights(output: AbstractOutput, quantiles: Sequence[float]) -> NDArray[np.float64]:
-    """Weights from the learned levels to the point forecast and the quantiles asked for, shape (Q, 1 + asked)."""
-    levels = np.asarray(output.levels)
-    if not len(levels):
-        if quantiles:
-            raise ValueError("a Point output has no intervals; train with output=Quantiles(), or ask for level=[].")
-        return np.ones((1, 1))
-    beyond = [q for q in quantiles if not levels[0] <= q <= levels[-1]]
+def _checked_quantiles(output: AbstractOutput, quantiles: Sequence[float]) -> Array:
+    """The quantiles asked for, if the output has them."""
+    if quantiles and output.reach is None:
+        raise ValueError("a Point output has no intervals; train with output=Quantiles(), or ask for level=[].")
+    low, high = output.reach or (0, 1)
+    beyond = [q for q in quantiles if not low <= q <= high]
     if beyond:
         raise ValueError(
             f"quantile {beyond[0]:g} (level {abs(100 - 200 * beyond[0]):g}) lies outside the learned ones, "
-            f"{levels[0]:g} to {levels[-1]:g}. "
-            "Train with output=Quantiles(quantiles=(...)) that reach so far."
+            f"{low:g} to {high:g}. Train with output=Quantiles(quantiles=(...)) that reach so far."
         )
-    grid = np.eye(len(levels))
-    return np.stack([np.interp([0.5, *quantiles], levels, row) for row in grid])
+    return jnp.asarray(np.asarray(quantiles, np.float32))
 
 
 def _under(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

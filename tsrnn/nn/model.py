@@ -61,31 +61,32 @@ class Model:
             learned["revin"] = {"log_gain": zeros, "shift": zeros}
         return {**weights, **learned}
 
-    def raw(self, params: Params, batch: Batch, key: PRNGKeyArray | None) -> Float[Array, "B H C Q"]:
-        """Values of the normalized target."""
+    def raw(self, params: Params, batch: Batch, key: PRNGKeyArray | None) -> Float[Array, "B H C P"]:
+        """Parameters of the normalized target's forecast."""
         rngs = None if key is None else {"dropout": key}
         raw: Any = self.network.apply(
             params, *self.inputs(params, batch), size=self.size(batch), train=key is not None, rngs=rngs
         )
         return self.values(params, batch, raw)
 
-    def values(self, params: Params, batch: Batch, raw: Float[Array, "B H size"]) -> Float[Array, "B H C Q"]:
-        """Values of the normalized target from what the network gives."""
+    def values(self, params: Params, batch: Batch, raw: Float[Array, "B H size"]) -> Float[Array, "B H C P"]:
+        """The same from what the network gives."""
         b, h, c = batch.target.shape
         season, _ = self._season(batch)
-        values = self.output.values(jnp.reshape(raw, (b, h, c, self.output.size)))
+        raw = jnp.reshape(raw, (b, h, c, self.output.size))
         if "revin" in params:  # the shift is in the season that the values are added to, and goes out with it
-            values = values / jnp.exp(params["revin"]["log_gain"])[None, None, :, None]
-        return values + season[..., None]
+            values = self.output.params(raw, jnp.zeros_like(season))
+            return self.output.affine(values, season, jnp.exp(-params["revin"]["log_gain"])[None, None])
+        return self.output.params(raw, season)
 
     def stats(self, batch: Batch) -> tuple[Float[Array, "B 1 C"], Float[Array, "B 1 C"]]:
-        """Location and scale of each window."""
-        return window_stats(batch.context, batch.context_observed, self.normalization)
+        """Location and scale of each window; the scale of counts is at least their unit."""
+        location, scale = window_stats(batch.context, batch.context_observed, self.normalization)
+        return location, jnp.maximum(scale, 1) if self.output.domain == "count" else scale
 
-    def __call__(self, params: Params, batch: Batch) -> Float[Array, "B H C Q"]:
-        """Forecast in the units of ``batch.context``."""
-        location, scale = self.stats(batch)
-        return self.raw(params, batch, None) * scale[..., None] + location[..., None]
+    def __call__(self, params: Params, batch: Batch) -> Float[Array, "B H C P"]:
+        """Parameters of the forecast in the units of ``batch.context``; `AbstractOutput.forecast` reads them."""
+        return self.output.affine(self.raw(params, batch, None), *self.stats(batch))
 
     def size(self, batch: Batch) -> int:
         """Numbers that the network gives for a step."""
@@ -143,8 +144,11 @@ class ForecastLoss:
         losses, seen = self.each(self.model.raw(params, batch, key), batch), batch.target_observed
         return losses.sum() / jnp.maximum(seen.sum(), 1).astype(losses.dtype), None
 
-    def each(self, values: Float[Array, "B H C Q"], batch: Batch) -> Float[Array, "B H C"]:
-        """Loss of each value of the normalized target, 0 where it is missing."""
-        location, scale = self.model.stats(batch)
-        losses = self.model.output.loss(values, (batch.target - location) / scale)
+    def each(self, values: Float[Array, "B H C P"], batch: Batch) -> Float[Array, "B H C"]:
+        """Loss of each value of the normalized target, of counts in their own units; 0 where it is missing."""
+        (location, scale), output = self.model.stats(batch), self.model.output
+        if output.domain == "count":
+            losses = output.loss(output.affine(values, location, scale), batch.target)
+        else:
+            losses = output.loss(values, (batch.target - location) / scale)
         return jnp.where(batch.target_observed, losses, 0)
