@@ -51,6 +51,11 @@ class Model:
     season_length: int
     categories: Categories = Categories()  # noqa: RUF009  a frozen value
 
+    @property
+    def loss(self) -> "ForecastLoss":
+        """What training minimizes."""
+        return ForecastLoss(self)
+
     def init(self, key: PRNGKeyArray, batch: Batch) -> Params:
         """Fresh weights for batches shaped like this one."""
         tables = init_tables(jax.random.fold_in(key, 1), self.categories)

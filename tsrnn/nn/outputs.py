@@ -12,7 +12,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 __all__ = ["AbstractOutput", "Domain", "Point", "Quantiles"]
 
@@ -51,6 +51,10 @@ class AbstractOutput(ABC):
     @abstractmethod
     def loss(self, params: Float[Array, "*axes P"], target: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
         """Loss of each single forecast; of counts in units of the data, else of the normalized target."""
+
+    @abstractmethod
+    def sample(self, key: PRNGKeyArray, params: Float[Array, "*axes P"], n: int) -> Float[Array, "n *axes"]:
+        """``n`` independent draws; of a point, the point."""
 
     @abstractmethod
     def forecast(self, params: Float[Array, "*axes P"], quantiles: Float[Array, " Q"]) -> Float[Array, "*axes 1+Q"]:
@@ -120,6 +124,10 @@ class Point(AbstractOutput):
             return 2 * size / jnp.maximum(jax.lax.stop_gradient(jnp.abs(value) + jnp.abs(target)), 0.1)
         return error**2
 
+    def sample(self, key: PRNGKeyArray, params: Float[Array, "*axes P"], n: int) -> Float[Array, "n *axes"]:
+        """The point, ``n`` times."""
+        return jnp.broadcast_to(params[..., 0], (n, *params.shape[:-1]))
+
     def forecast(self, params: Float[Array, "*axes P"], quantiles: Float[Array, " Q"]) -> Float[Array, "*axes 1+Q"]:
         """The point."""
         return params
@@ -184,6 +192,15 @@ class Quantiles(AbstractOutput):
         q = jnp.asarray(np.asarray(self.quantiles), params.dtype).reshape((1,) * target.ndim + (-1,))
         error = target[..., None] - params
         return jnp.maximum(q * error, (q - 1) * error).mean(axis=-1)
+
+    def sample(self, key: PRNGKeyArray, params: Float[Array, "*axes P"], n: int) -> Float[Array, "n *axes"]:
+        """Draws from the distribution whose quantiles are interpolated between the learned ones, and end with them."""
+        learned = jnp.asarray(np.asarray(self.quantiles), params.dtype)
+        u = jax.random.uniform(key, (n, *params.shape[:-1]), params.dtype)
+        at = jnp.clip(jnp.searchsorted(learned, u) - 1, 0, len(learned) - 2)
+        share = jnp.clip((u - learned[at]) / (learned[at + 1] - learned[at]), 0, 1)
+        low, high = (jnp.take_along_axis(params[None], i[..., None], axis=-1)[..., 0] for i in (at, at + 1))
+        return low + share * (high - low)
 
     def forecast(self, params: Float[Array, "*axes P"], quantiles: Float[Array, " Q"]) -> Float[Array, "*axes 1+Q"]:
         """The median, then the quantiles asked for, between two learned ones interpolated."""

@@ -164,7 +164,7 @@ class ZeroInflated(AbstractDistribution):
     D. Lambert (1992), Zero-inflated Poisson regression, Technometrics 34.
     """
 
-    component: AbstractDistribution = NegativeBinomial()  # noqa: RUF009  a frozen value
+    component: AbstractDistribution = NegativeBinomial()
 
     domain: ClassVar[Domain] = "count"
 

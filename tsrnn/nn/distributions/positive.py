@@ -175,9 +175,7 @@ class Tweedie(AbstractDistribution):
         sums = jax.random.gamma(sum_key, jnp.maximum(number, 1) * shape) * scale[None]
         return jnp.where(number > 0, sums, 0)
 
-    def _compound(
-        self, params: Float[Array, "*axes P"]
-    ) -> tuple[Float[Array, "*axes"], float, Float[Array, "*axes"]]:
+    def _compound(self, params: Float[Array, "*axes P"]) -> tuple[Float[Array, "*axes"], float, Float[Array, "*axes"]]:
         """Expected number of amounts; shape and scale of the gamma distribution of one."""
         mean, dispersion, power = params[..., 0], params[..., 1], self.power
         rate = mean ** (2 - power) / ((2 - power) * dispersion)
