@@ -56,9 +56,9 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("network", [tsrnn.RNN, tsrnn.GRU, tsrnn.LSTM, tsrnn.Seq2Seq, tsrnn.SegRNN])
+@pytest.mark.parametrize("network", [tsrnn.RNN, tsrnn.GRU, tsrnn.LSTM, tsrnn.Seq2Seq, tsrnn.SegRNN, tsrnn.Recursive])
 def test_networks(network):
-    assert_no_leakage(small(network(hidden_size=4)), plain())
+    assert_no_leakage(small(network(hidden_size=4), n_paths=4), plain())
 
 
 @pytest.mark.parametrize("baseline", ["Naive", "Naive2", "SeasonalNaive", "Drift", "HistoricAverage"])

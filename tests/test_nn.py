@@ -84,7 +84,7 @@ def test_an_unknown_normalization_is_named():
 def test_quantiles_never_cross_and_their_loss_is_the_pinball_loss():
     output = Quantiles((0.1, 0.25, 0.5, 0.9))
     raw = 3 * jax.random.normal(jax.random.key(0), (50, 4))
-    values = output.values(raw)
+    values = output.params(raw, jnp.zeros(50))
     assert (np.diff(values, axis=-1) > 0).all()
     np.testing.assert_array_equal(values[:, 2], raw[:, 2])
     target = jax.random.normal(jax.random.key(1), (50,))

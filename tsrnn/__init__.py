@@ -18,6 +18,7 @@ _FACE = {
     "forecasting.spec": ("load",),
     "nn.networks": ("GRU", "LSTM", "RNN", "SLSTM", "MinGRU", "MinLSTM"),
     "nn.outputs": ("Point", "Quantiles"),
+    "nn.recursive": ("Recursive",),
     "nn.segments": ("SegRNN",),
     "nn.seq2seq": ("Seq2Seq",),
     "training.optimizer": ("Optimizer",),

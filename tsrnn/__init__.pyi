@@ -21,6 +21,7 @@ from tsrnn.nn.networks import MinGRU as MinGRU
 from tsrnn.nn.networks import MinLSTM as MinLSTM
 from tsrnn.nn.outputs import Point as Point
 from tsrnn.nn.outputs import Quantiles as Quantiles
+from tsrnn.nn.recursive import Recursive as Recursive
 from tsrnn.nn.segments import SegRNN as SegRNN
 from tsrnn.nn.seq2seq import Seq2Seq as Seq2Seq
 from tsrnn.report.plots import plot_forecasts as plot_forecasts

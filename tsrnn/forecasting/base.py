@@ -172,8 +172,7 @@ class AbstractForecaster(BaseEstimator, ABC):
         >>> model.predict(level=[80]).shape
         (3, 2, 3)
         """
-        check_is_fitted(self, "history_")
-        panel = self.history_ if df is None else Panel.from_frame(df, self.history_.schema, self.history_.freq)
+        panel, longer = self._ahead(df, future_df)
         asked = () if quantiles is None else tuple(quantiles)
         for q in asked:
             if not 0 < q < 1:
@@ -183,10 +182,15 @@ class AbstractForecaster(BaseEstimator, ABC):
         columns, probabilities = interval_columns(self.name, levels)
         columns += [f"{self.name}-q-{q:g}" for q in asked]
         series = np.arange(len(panel.ids))
-        longer = panel.extend(self.horizon, None if future_df is None else pd.DataFrame(to_pandas(future_df)[0]))
         values = self.forecast_panel(longer, series, panel.lengths, (*probabilities, *asked))
         frame = forecast_frame(longer, series, panel.lengths, values, [self.name, *columns])
         return from_pandas(frame, panel.kind, self.horizon)
+
+    def _ahead(self, df: "Tabular | Panel | None", future_df: "Tabular | None") -> tuple[Panel, Panel]:
+        """The history to forecast from, and the same with room for the horizon."""
+        check_is_fitted(self, "history_")
+        panel = self.history_ if df is None else Panel.from_frame(df, self.history_.schema, self.history_.freq)
+        return panel, panel.extend(self.horizon, None if future_df is None else pd.DataFrame(to_pandas(future_df)[0]))
 
     def make_future_frame(self) -> pd.DataFrame:
         """The frame that `predict` asks for as ``future_df``, its covariates empty.

@@ -1,6 +1,7 @@
 """The Forecaster: where the frame wing and the array wing meet."""
 
 import dataclasses
+import zlib
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar, get_args
@@ -15,16 +16,17 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from tsrnn.data import Panel, Schema
-from tsrnn.data.kinds import Tabular
+from tsrnn.data.kinds import Tabular, from_pandas
 from tsrnn.data.validation import check_lengths, check_observed
 from tsrnn.forecasting.artifact import Artifact, encode
-from tsrnn.forecasting.base import AbstractForecaster
+from tsrnn.forecasting.base import AbstractForecaster, forecast_frame
 from tsrnn.forecasting.inputs import Inputs
 from tsrnn.nn.embedding import Categories
 from tsrnn.nn.gradients import hidden_gradients
-from tsrnn.nn.model import ForecastLoss, Model, Params, Precision
+from tsrnn.nn.model import Model, Params, Precision
 from tsrnn.nn.networks import AbstractNetwork
 from tsrnn.nn.outputs import AbstractOutput, Quantiles
+from tsrnn.nn.recursive import Recursive, RecursiveModel
 from tsrnn.nn.scaling import WindowNorm
 from tsrnn.training.loop import train
 from tsrnn.training.optimizer import Optimizer
@@ -40,6 +42,9 @@ __all__ = ["Forecaster"]
 
 _CHUNK = 256
 """Windows forecast in one call. Always this many, padded, so that a forecast does not depend on its neighbours."""
+
+_ROWS = 4096
+"""Paths drawn in one call, of all its windows: what bounds the memory."""
 
 _MAX_VALID_BATCHES = 16
 
@@ -72,7 +77,8 @@ class Forecaster(AbstractForecaster):
     Parameters
     ----------
     network : AbstractNetwork
-        ``LSTM()``, ``GRU()``, ``RNN()``, ``SLSTM()``, ``MinGRU()``, ``MinLSTM()``; ``Seq2Seq()``, ``SegRNN()``.
+        ``LSTM()``, ``GRU()``, ``RNN()``, ``SLSTM()``, ``MinGRU()``, ``MinLSTM()``; ``Seq2Seq()``, ``SegRNN()``;
+        ``Recursive()``, which draws sample paths.
     horizon : int
         Steps ahead to forecast.
     context_length : int, optional
@@ -92,8 +98,11 @@ class Forecaster(AbstractForecaster):
         Update rule, learning rate, schedule, clipping.
     training : Training, default Training()
         Steps, batch size, validation, early stopping, progress.
+    n_paths : int, default 200
+        Sample paths that a `Recursive` network draws of every series, of which `predict` gives the median, or the mean
+        if the output says so, and quantiles.
     random_state : int, default 0
-        Seed of the weights, the windows drawn and the dropout. Same seed, same machine: same bits.
+        Seed of the weights, the windows drawn, the dropout and the paths. Same seed, same machine: same bits.
     precision : {"float32", "bfloat16", "float64"}, default "float32"
         What is computed in. ``"float64"`` is everything: data, weights, optimizer. ``"bfloat16"`` is the network alone;
         its weights, the optimizer, the statistics of the windows and the loss stay in float32. In all of them a seed
@@ -136,6 +145,7 @@ class Forecaster(AbstractForecaster):
         normalization: WindowNorm = "last",
         optimizer: Optimizer = Optimizer(),  # noqa: B008  a frozen value
         training: Training = Training(),  # noqa: B008  a frozen value
+        n_paths: int = 200,
         random_state: int = 0,
         precision: Precision = "float32",
     ) -> None:
@@ -148,21 +158,23 @@ class Forecaster(AbstractForecaster):
         self.normalization = normalization
         self.optimizer = optimizer
         self.training = training
+        self.n_paths = n_paths
         self.random_state = random_state
         self.precision = precision
 
     @property
     def name(self) -> str:
-        """The network's class name."""
-        return type(self.network).__name__
+        """The network's class name; of a `Recursive`, that of its cell."""
+        return self.network.cell if isinstance(self.network, Recursive) else type(self.network).__name__
 
     @property
     def default_level(self) -> tuple[float, ...]:
         """90, or the widest interval between learned quantiles if that is less; none for a point output."""
-        levels = self.output.levels
-        if len(levels) < 2:
+        if self.output.reach is None:
             return ()
-        return (min(90.0, round(100 * (1 - 2 * max(levels[0], 1 - levels[-1])), 6)),)
+        low, high = self.output.reach
+        widest = round(100 * (1 - 2 * max(low, 1 - high)), 6)
+        return (min(90.0, widest),) if widest > 0 else ()
 
     def _rows_needed(self) -> tuple[int, str]:
         return self.horizon + 2, f"a horizon of {self.horizon} to learn and two rows of history"
@@ -183,11 +195,19 @@ class Forecaster(AbstractForecaster):
         """Type of data and weights."""
         return np.float64 if self.precision == "float64" else np.float32
 
-    def _model(self, schema: Schema) -> Model:
+    def _model(self, schema: Schema) -> Model | RecursiveModel:
         """The model; its embedding tables have bucketed sizes, so that a few categories more share a program."""
         roles = (schema.past_covariates, schema.future_covariates, schema.static_covariates)
         categories = Categories(*(tuple(map(_bucket, self.inputs_.sizes(names))) for names in roles))
-        return Model(self.network, self.output, self.normalization, self.season_length_, categories, self.precision)
+        model = Model(self.network, self.output, self.normalization, self.season_length_, categories, self.precision)
+        if not isinstance(self.network, Recursive):
+            return model
+        if schema.past_covariates:
+            raise ValueError(
+                f"Recursive() reads its own forecasts and would have to know past_covariates={schema.past_covariates} "
+                "ahead. Leave them out, give them as future_covariates, or choose another network, Seq2Seq() say."
+            )
+        return RecursiveModel(model)
 
     def _fit(self, panel: Panel) -> None:
         self.context_length_ = self._choose_context(panel)
@@ -264,7 +284,7 @@ class Forecaster(AbstractForecaster):
             params = self._first_weights(model, rows, init_key)
         with progress_bar(training, self.name, about) as progress:
             params, self.training_ = train(
-                ForecastLoss(model), WindowSampler(batch_size=batch_size, **shape), params,
+                model.loss, WindowSampler(batch_size=batch_size, **shape), params,
                 (rows, _padded_index(windows)), key=train_key, training=training, optimizer=optimizer,
                 valid_batches=valid, report=progress.report,
             )  # fmt: skip
@@ -280,28 +300,114 @@ class Forecaster(AbstractForecaster):
         self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], quantiles: Sequence[float] = ()
     ) -> NDArray[np.float64]:
         """Forecast from any number of cutoffs; see `AbstractForecaster.forecast_panel`."""
-        take = _quantile_weights(self.output, quantiles)
+        if isinstance(self.network, Recursive) and self.output.reach is not None:
+            paths = self._paths(panel, series, ends, self.n_paths)
+            values = np.moveaxis(np.quantile(paths, (0.5, *quantiles), axis=-1), 0, -1)
+            if getattr(self.output, "point", "median") == "mean":
+                values[..., 0] = paths.mean(axis=-1)
+            return values
+        asked = _checked_quantiles(self.output, quantiles)
+        if isinstance(self.network, Recursive):
+            return self._paths(panel, series, ends, 1)
+
+        def forecast(rows: DevicePanel, at: NDArray[np.int64]) -> Any:
+            model = self._model(panel.schema)
+            params = _forecast(
+                model, self.params_, rows, series[at].astype(np.int32), ends[at].astype(np.int32),
+                context_length=self.context_length_, horizon=self.horizon,
+            )  # fmt: skip
+            return _read(self.output, params, asked)
+
+        return self._in_chunks(panel, series, ends, forecast, _CHUNK)
+
+    @_in_its_precision
+    def sample(
+        self,
+        df: "Tabular | Panel | None" = None,
+        *,
+        future_df: "Tabular | None" = None,
+        n_paths: int | None = None,
+    ) -> Any:
+        """Draw paths of the ``horizon`` steps after the end of every series, of a `Recursive` network.
+
+        A path is one future that could be: its steps hang together, so that the distribution of anything that is
+        computed from a path, its sum or its highest value say, is that of the same over all paths.
+
+        Parameters
+        ----------
+        df, future_df
+            As in `predict`.
+        n_paths : int, optional
+            Paths of each series; by default the parameter.
+
+        Returns
+        -------
+        DataFrame, Table or array
+            ``unique_id, ds, <Model>-path-1, <Model>-path-2 ...``, a row per series and step, as a frame of the library
+            that the history came from; of a NumPy array an array of shape (H, n_paths) or (H, N, n_paths). The paths of
+            a series depend on ``random_state``, its name and its last stamp, not on what else is forecast.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        ValueError
+            If the network forecasts each step by itself, or the output is a `Point`.
+
+        References
+        ----------
+        D. Salinas, V. Flunkert, J. Gasthaus and T. Januschowski (2020), DeepAR: probabilistic forecasting with
+        autoregressive recurrent networks, International Journal of Forecasting 36, section 3.2.
+        """
+        check_is_fitted(self, "history_")
+        if not isinstance(self.network, Recursive) or self.output.reach is None:
+            raise ValueError(
+                f"{type(self.network).__name__}() with {type(self.output).__name__}() draws no paths; fit a Forecaster "
+                "with Recursive() and a distribution, output=StudentT() say."
+            )
+        n = self.n_paths if n_paths is None else n_paths
+        panel, longer = self._ahead(df, future_df)
+        series = np.arange(len(panel.ids))
+        values = self._paths(longer, series, panel.lengths, n)
+        columns = [f"{self.name}-path-{i}" for i in range(1, n + 1)]
+        return from_pandas(forecast_frame(longer, series, panel.lengths, values, columns), panel.kind, self.horizon)
+
+    def _paths(
+        self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], n_paths: int
+    ) -> NDArray[np.float64]:
+        """Sample paths from any number of cutoffs, shape (B, H, C, n_paths)."""
+        if n_paths < 1 or n_paths % 1:
+            raise ValueError(f"n_paths must be a positive integer, got {n_paths!r}.")
+        names = np.array([zlib.crc32(str(name).encode()) for name in panel.ids], np.uint32)
+        stamps = panel.times[panel.indptr[series] + ends - 1].astype(np.int64).view(np.uint64)
+        words = np.stack([names[series], stamps >> np.uint64(32), stamps & np.uint64(0xFFFFFFFF)], axis=1)
+        keys = _path_keys(jax.random.key(self.random_state), jnp.asarray(words.astype(np.uint32)))
+
+        def forecast(rows: DevicePanel, at: NDArray[np.int64]) -> Any:
+            return _sample(
+                self._model(panel.schema), self.params_, rows, series[at].astype(np.int32), ends[at].astype(np.int32),
+                keys[at], context_length=self.context_length_, horizon=self.horizon, n_paths=n_paths,
+            )  # fmt: skip
+
+        return self._in_chunks(panel, series, ends, forecast, max(1, _ROWS // n_paths))
+
+    def _in_chunks(
+        self,
+        panel: Panel,
+        series: NDArray[np.int64],
+        ends: NDArray[np.int64],
+        forecast: Callable[[DevicePanel, NDArray[np.int64]], Any],
+        size: int,
+    ) -> NDArray[np.float64]:
+        """What ``forecast`` gives for chunks of so many cutoffs, the last one padded, back in units of the data."""
         panel = known_rows(panel, series, ends)
         first = panel.lengths.copy()
         np.minimum.at(first, series, ends)
         fitted = None if self.transforms_ is None else self.transforms_.on(panel, first)
         rows = self._device_panel(panel, fitted)
-        known, which = ends.astype(np.int32), series.astype(np.int32)
-        model, parts = self._model(panel.schema), []
-        for at in range(0, len(known), _CHUNK):
-            pad = (0, max(0, at + _CHUNK - len(known)))
-            parts.append(
-                _forecast(
-                    model,
-                    self.params_,
-                    rows,
-                    np.pad(which[at : at + _CHUNK], pad),
-                    np.pad(known[at : at + _CHUNK], pad),
-                    context_length=self.context_length_,
-                    horizon=self.horizon,
-                )
-            )
-        values = np.concatenate([np.asarray(part) for part in parts])[: len(known)].astype(np.float64) @ take
+        chunks = np.pad(np.arange(len(ends)), (0, -len(ends) % size), mode="edge").reshape(-1, size)
+        parts = [np.asarray(forecast(rows, at)) for at in chunks]
+        values = np.concatenate(parts)[: len(ends)].astype(np.float64)
         return values if fitted is None else fitted.inverse_forecast(values, panel, series, ends)
 
     @_in_its_precision
@@ -340,6 +446,8 @@ class Forecaster(AbstractForecaster):
         fitted = None if self.transforms_ is None else self.transforms_.on(panel, panel.lengths)
         rows, model = self._device_panel(panel, fitted), self._model(panel.schema)
         shape = {"context_length": self.context_length_, "horizon": self.horizon}
+        if isinstance(model, RecursiveModel):
+            raise ValueError("gradient_flow is for networks with one loss, at the end; Recursive() has one a step.")
         windows = training_windows(panel, panel.lengths, **shape)
         spread = np.linspace(0, windows.total - 1, n_windows).round().astype(np.int64)
         series, known = (place.astype(np.int32) for place in windows.locate(spread))
@@ -350,12 +458,10 @@ class Forecaster(AbstractForecaster):
         back = np.unique(np.linspace(0, far, min(33, far + 1)).round().astype(np.int32)) if lags is None else lags
         if not (len(back) and min(back) >= 0 and max(back) <= far):
             raise ValueError(f"lags must lie in 0 to {far}, the context's length less one, got {lags!r}.")
-        norms = hidden_gradients(
-            ForecastLoss(model), params, _gather(rows, series, known, **shape), jnp.asarray(back, int)
-        )
+        norms = hidden_gradients(model.loss, params, _gather(rows, series, known, **shape), jnp.asarray(back, int))
         return pd.DataFrame({"lag": np.asarray(back), "gradient_norm": np.asarray(norms, np.float64)})
 
-    def _first_weights(self, model: Model, rows: DevicePanel, key: Array) -> Params:
+    def _first_weights(self, model: Model | RecursiveModel, rows: DevicePanel, key: Array) -> Params:
         """Drawn in float32 in every precision, so that equal seeds begin alike."""
         cut = partial(gather, context_length=self.context_length_, horizon=self.horizon)
         one = jnp.ones(1, jnp.int32)
@@ -431,7 +537,7 @@ class Forecaster(AbstractForecaster):
 
 
 @partial(jax.jit, static_argnames=("model",))
-def _init(model: Model, key: Array, batch: Batch) -> Params:
+def _init(model: Model | RecursiveModel, key: Array, batch: Batch) -> Params:
     return model.init(key, batch)
 
 
@@ -443,6 +549,32 @@ def _forecast(
     model: Model, params: Params, rows: DevicePanel, series: Array, known: Array, *, context_length: int, horizon: int
 ) -> Array:
     return model(params, gather(rows, series, known, context_length=context_length, horizon=horizon))
+
+
+@partial(jax.jit, static_argnames=("model", "context_length", "horizon", "n_paths"))
+def _sample(
+    model: RecursiveModel, params: Params, rows: DevicePanel, series: Array, known: Array, keys: Array,
+    *, context_length: int, horizon: int, n_paths: int,
+) -> Array:  # fmt: skip
+    batch = gather(rows, series, known, context_length=context_length, horizon=horizon)
+    return jnp.moveaxis(model.paths(params, batch, keys, n_paths), 1, -1)
+
+
+@jax.jit
+def _path_keys(key: Array, words: Array) -> Array:
+    """A key for each row of words."""
+
+    def one(row: Array) -> Array:
+        last: Array = jax.lax.fori_loop(0, len(row), lambda i, k: jax.random.fold_in(k, row[i]), key)
+        return last
+
+    keys: Array = jax.vmap(one)(words)
+    return keys
+
+
+@partial(jax.jit, static_argnames=("output",))
+def _read(output: AbstractOutput, params: Array, quantiles: Array) -> Array:
+    return output.forecast(params, quantiles)
 
 
 def _valid_batches(
@@ -459,22 +591,18 @@ def _valid_batches(
     return Batch(*(leaf.reshape(n_batches, batch_size, *leaf.shape[1:]) for leaf in flat))
 
 
-def _quantile_weights(output: AbstractOutput, quantiles: Sequence[float]) -> NDArray[np.float64]:
-    """Weights from the learned levels to the point forecast and the quantiles asked for, shape (Q, 1 + asked)."""
-    levels = np.asarray(output.levels)
-    if not len(levels):
-        if quantiles:
-            raise ValueError("a Point output has no intervals; train with output=Quantiles(), or ask for level=[].")
-        return np.ones((1, 1))
-    beyond = [q for q in quantiles if not levels[0] <= q <= levels[-1]]
+def _checked_quantiles(output: AbstractOutput, quantiles: Sequence[float]) -> Array:
+    """The quantiles asked for, if the output has them."""
+    if quantiles and output.reach is None:
+        raise ValueError("a Point output has no intervals; train with output=Quantiles(), or ask for level=[].")
+    low, high = output.reach or (0, 1)
+    beyond = [q for q in quantiles if not low <= q <= high]
     if beyond:
         raise ValueError(
             f"quantile {beyond[0]:g} (level {abs(100 - 200 * beyond[0]):g}) lies outside the learned ones, "
-            f"{levels[0]:g} to {levels[-1]:g}. "
-            "Train with output=Quantiles(quantiles=(...)) that reach so far."
+            f"{low:g} to {high:g}. Train with output=Quantiles(quantiles=(...)) that reach so far."
         )
-    grid = np.eye(len(levels))
-    return np.stack([np.interp([0.5, *quantiles], levels, row) for row in grid])
+    return jnp.asarray(np.asarray(quantiles, np.float32))
 
 
 def _under(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

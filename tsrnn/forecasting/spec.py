@@ -16,6 +16,7 @@ from tsrnn.forecasting.conformal import Conformal
 from tsrnn.forecasting.forecaster import Forecaster
 from tsrnn.nn.networks import GRU, LSTM, RNN, SLSTM, MinGRU, MinLSTM
 from tsrnn.nn.outputs import Point, Quantiles
+from tsrnn.nn.recursive import Recursive
 from tsrnn.nn.segments import SegRNN
 from tsrnn.nn.seq2seq import Seq2Seq
 from tsrnn.training.optimizer import Optimizer
@@ -42,7 +43,7 @@ MODELS: dict[str, type[AbstractForecaster]] = {
 PARTS: dict[str, dict[str, type]] = {
     slot: {c.__name__: c for c in classes}
     for slot, classes in {
-        "network": (LSTM, GRU, RNN, SLSTM, MinGRU, MinLSTM, Seq2Seq, SegRNN),
+        "network": (LSTM, GRU, RNN, SLSTM, MinGRU, MinLSTM, Seq2Seq, SegRNN, Recursive),
         "output": (Quantiles, Point),
         "transforms": (
             StandardScaler, RobustScaler, MinMaxScaler, MeanAbsScaler, Log1p, BoxCox, YeoJohnson, Difference, Chain,

@@ -58,6 +58,11 @@ class Model:
     categories: Categories = Categories()  # noqa: RUF009  a frozen value
     precision: Precision = "float32"
 
+    @property
+    def loss(self) -> "ForecastLoss":
+        """What training minimizes."""
+        return ForecastLoss(self)
+
     def init(self, key: PRNGKeyArray, batch: Batch) -> Params:
         """Fresh weights for batches shaped like this one."""
         tables = init_tables(jax.random.fold_in(key, 1), self.categories)
@@ -70,8 +75,8 @@ class Model:
 
     def raw(
         self, params: Params, batch: Batch, key: PRNGKeyArray | None, settings: Mapping[str, Any] | None = None
-    ) -> Float[Array, "B H C Q"]:
-        """Values of the normalized target; ``settings`` stand for the network's fields of these names."""
+    ) -> Float[Array, "B H C P"]:
+        """Parameters of the normalized target; ``settings`` stand for the network's fields of these names."""
         rngs = None if key is None else {"dropout": key}
         past, valid, ahead = self.inputs(params, batch)
         weights, past, ahead = jax.tree.map(lambda a: a.astype(self.precision), (params, past, ahead))
@@ -80,23 +85,24 @@ class Model:
         )
         return self.values(params, batch, raw.astype(batch.target.dtype))
 
-    def values(self, params: Params, batch: Batch, raw: Float[Array, "B H size"]) -> Float[Array, "B H C Q"]:
-        """Values of the normalized target from what the network gives."""
+    def values(self, params: Params, batch: Batch, raw: Float[Array, "B H size"]) -> Float[Array, "B H C P"]:
+        """The same from what the network gives."""
         b, h, c = batch.target.shape
         season, _ = self._season(batch)
-        values = self.output.values(jnp.reshape(raw, (b, h, c, self.output.size)))
+        raw = jnp.reshape(raw, (b, h, c, self.output.size))
         if "revin" in params:  # the shift is in the season that the values are added to, and goes out with it
-            values = values / jnp.exp(params["revin"]["log_gain"])[None, None, :, None]
-        return values + season[..., None]
+            values = self.output.params(raw, jnp.zeros_like(season))
+            return self.output.affine(values, season, jnp.exp(-params["revin"]["log_gain"])[None, None])
+        return self.output.params(raw, season)
 
     def stats(self, batch: Batch) -> tuple[Float[Array, "B 1 C"], Float[Array, "B 1 C"]]:
-        """Location and scale of each window."""
-        return window_stats(batch.context, batch.context_observed, self.normalization)
+        """Location and scale of each window; the scale of counts is at least their unit."""
+        location, scale = window_stats(batch.context, batch.context_observed, self.normalization)
+        return location, jnp.maximum(scale, 1) if self.output.domain == "count" else scale
 
-    def __call__(self, params: Params, batch: Batch) -> Float[Array, "B H C Q"]:
-        """Forecast in the units of ``batch.context``."""
-        location, scale = self.stats(batch)
-        return self.raw(params, batch, None) * scale[..., None] + location[..., None]
+    def __call__(self, params: Params, batch: Batch) -> Float[Array, "B H C P"]:
+        """Parameters of the forecast in the units of ``batch.context``; `AbstractOutput.forecast` reads them."""
+        return self.output.affine(self.raw(params, batch, None), *self.stats(batch))
 
     def size(self, batch: Batch) -> int:
         """Numbers that the network gives for a step."""
@@ -157,9 +163,12 @@ class ForecastLoss:
         losses, seen = self.each(self.model.raw(params, batch, key, settings), batch), batch.target_observed
         return losses.sum() / jnp.maximum(seen.sum(), 1).astype(losses.dtype), None
 
-    def each(self, values: Float[Array, "B H C Q"], batch: Batch) -> Float[Array, "B H C"]:
-        """Loss of each value of the normalized target, 0 where it is missing."""
-        location, scale = self.model.stats(batch)
+    def each(self, values: Float[Array, "B H C P"], batch: Batch) -> Float[Array, "B H C"]:
+        """Loss of each value of the normalized target, of counts in their own units; 0 where it is missing."""
+        (location, scale), output = self.model.stats(batch), self.model.output
         target = jnp.where(batch.target_observed, batch.target, 0)  # a NaN would reach the gradient
-        losses = self.model.output.loss(values, (target - location) / scale)
+        if output.domain == "count":
+            losses = output.loss(output.affine(values, location, scale), target)
+        else:
+            losses = output.loss(values, (target - location) / scale)
         return jnp.where(batch.target_observed, losses, 0)

@@ -1,7 +1,8 @@
 """What a network's last layer means, and the loss that teaches it.
 
-An output is a frozen dataclass with ``size`` raw numbers per step and channel, a ``loss``, and the mapping from raw
-numbers to values.
+An output is a frozen dataclass with ``size`` raw numbers per step and channel, the mapping from raw numbers to
+parameters of the forecast, and a ``loss``. The parameters of a point are the point, those of quantiles the quantiles;
+those of a distribution are its own (`tsrnn.nn.distributions`).
 """
 
 from abc import ABC, abstractmethod
@@ -11,31 +12,53 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
-__all__ = ["AbstractOutput", "Point", "Quantiles"]
+__all__ = ["AbstractOutput", "Domain", "Point", "Quantiles"]
+
+Domain = Literal["real", "ratio", "nonnegative", "positive", "count"]
+"""Numbers that an output is made for: all; all, where zero means nothing; those from zero on; above zero; 0, 1, 2 ..."""
 
 
 class AbstractOutput(ABC):
-    """Contract of outputs."""
+    """Contract of outputs; ``P`` is the number of parameters."""
 
     @property
     @abstractmethod
-    def levels(self) -> tuple[float, ...]:
-        """The quantiles that ``values`` gives; ``()`` for a point."""
+    def domain(self) -> Domain:
+        """Which targets make sense. Those of any but ``real`` may be scaled, not shifted; counts may not be scaled."""
 
     @property
+    @abstractmethod
+    def reach(self) -> tuple[float, float] | None:
+        """Least and greatest quantile that `forecast` gives; None for a point."""
+
+    @property
+    @abstractmethod
     def size(self) -> int:
         """Raw numbers per step and channel."""
-        return max(1, len(self.levels))
 
     @abstractmethod
-    def values(self, raw: Float[Array, "*axes Q"]) -> Float[Array, "*axes Q"]:
-        """Raw numbers to forecasts in the units of the normalized target."""
+    def params(self, raw: Float[Array, "*axes size"], base: Float[Array, "*axes"]) -> Float[Array, "*axes P"]:
+        """Raw numbers, which say how the forecast departs from a base, to parameters in the units of the base."""
 
     @abstractmethod
-    def loss(self, values: Float[Array, "*axes Q"], target: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
-        """Loss of each single forecast."""
+    def affine(
+        self, params: Float[Array, "*axes P"], location: Float[Array, "*axes"], scale: Float[Array, "*axes"]
+    ) -> Float[Array, "*axes P"]:
+        """Parameters of ``location + scale * x`` from those of ``x``; outside of ``real`` the location is zero."""
+
+    @abstractmethod
+    def loss(self, params: Float[Array, "*axes P"], target: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
+        """Loss of each single forecast; of counts in units of the data, else of the normalized target."""
+
+    @abstractmethod
+    def sample(self, key: PRNGKeyArray, params: Float[Array, "*axes P"], n: int) -> Float[Array, "n *axes"]:
+        """``n`` independent draws; of a point, the point."""
+
+    @abstractmethod
+    def forecast(self, params: Float[Array, "*axes P"], quantiles: Float[Array, " Q"]) -> Float[Array, "*axes 1+Q"]:
+        """The point forecast, then the quantiles; they ascend with their levels."""
 
 
 @dataclass(frozen=True)
@@ -44,35 +67,70 @@ class Point(AbstractOutput):
 
     Parameters
     ----------
-    loss_name : {"mse", "mae", "huber"}, default "mse"
-        The loss; Huber's turns from quadratic to linear at 1, in units of the normalized target.
+    loss_name : {"mse", "mae", "huber", "smape"}, default "mse"
+        The loss. Huber's turns from quadratic to linear at 1, in units of the normalized target. ``smape`` is
+        ``2 |y - f| / max(|y| + |f|, 0.1)``, its denominator taken as a constant in the gradient; it does not depend on
+        the scale of the data, and needs a normalization and transforms that leave zero where it is. Its floor of
+        0.1, with ``normalization="mean"`` a tenth of the window's mean size, keeps zeros from ruling all else.
+
+    References
+    ----------
+    P. J. Huber (1964), Robust estimation of a location parameter, Annals of Mathematical Statistics 35.
+    S. Makridakis (1993), Accuracy measures: theoretical and practical concerns, International Journal of Forecasting 9.
     """
 
-    loss_name: Literal["mse", "mae", "huber"] = "mse"
+    loss_name: Literal["mse", "mae", "huber", "smape"] = "mse"
 
     def __post_init__(self) -> None:
         """Refuse an unknown loss at once, before a network is built."""
-        if self.loss_name not in ("mse", "mae", "huber"):
-            raise ValueError(f"loss_name={self.loss_name!r} is unknown; choose mse, mae or huber.")
+        if self.loss_name not in ("mse", "mae", "huber", "smape"):
+            raise ValueError(f"loss_name={self.loss_name!r} is unknown; choose mse, mae, huber or smape.")
 
     @property
-    def levels(self) -> tuple[float, ...]:
+    def domain(self) -> Domain:
+        """All numbers; for ``smape`` those where zero means nothing."""
+        return "ratio" if self.loss_name == "smape" else "real"
+
+    @property
+    def reach(self) -> tuple[float, float] | None:
         """No quantiles."""
-        return ()
+        return None
 
-    def values(self, raw: Float[Array, "*axes Q"]) -> Float[Array, "*axes Q"]:
-        """The raw number itself."""
-        return raw
+    @property
+    def size(self) -> int:
+        """One."""
+        return 1
 
-    def loss(self, values: Float[Array, "*axes Q"], target: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
-        """Squared, absolute or Huber error."""
-        error = values[..., 0] - target
+    def params(self, raw: Float[Array, "*axes size"], base: Float[Array, "*axes"]) -> Float[Array, "*axes P"]:
+        """The raw number on top of the base."""
+        return raw + base[..., None]
+
+    def affine(
+        self, params: Float[Array, "*axes P"], location: Float[Array, "*axes"], scale: Float[Array, "*axes"]
+    ) -> Float[Array, "*axes P"]:
+        """``location + scale * params``."""
+        return params * scale[..., None] + location[..., None]
+
+    def loss(self, params: Float[Array, "*axes P"], target: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
+        """Squared, absolute, Huber or relative error."""
+        value = params[..., 0]
+        error = value - target
         size = jnp.abs(error)
         if self.loss_name == "mae":
             return size
         if self.loss_name == "huber":
             return jnp.where(size < 1, 0.5 * error**2, size - 0.5)
+        if self.loss_name == "smape":
+            return 2 * size / jnp.maximum(jax.lax.stop_gradient(jnp.abs(value) + jnp.abs(target)), 0.1)
         return error**2
+
+    def sample(self, key: PRNGKeyArray, params: Float[Array, "*axes P"], n: int) -> Float[Array, "n *axes"]:
+        """The point, ``n`` times."""
+        return jnp.broadcast_to(params[..., 0], (n, *params.shape[:-1]))
+
+    def forecast(self, params: Float[Array, "*axes P"], quantiles: Float[Array, " Q"]) -> Float[Array, "*axes 1+Q"]:
+        """The point."""
+        return params
 
 
 @dataclass(frozen=True)
@@ -101,20 +159,52 @@ class Quantiles(AbstractOutput):
             raise ValueError(f"quantiles={q} must ascend inside (0, 1) and hold the median 0.5.")
 
     @property
-    def levels(self) -> tuple[float, ...]:
-        """The quantiles learned."""
-        return self.quantiles
+    def domain(self) -> Domain:
+        """All numbers."""
+        return "real"
 
-    def values(self, raw: Float[Array, "*axes Q"]) -> Float[Array, "*axes Q"]:
+    @property
+    def reach(self) -> tuple[float, float] | None:
+        """The outermost quantiles learned."""
+        return self.quantiles[0], self.quantiles[-1]
+
+    @property
+    def size(self) -> int:
+        """One number for each quantile."""
+        return len(self.quantiles)
+
+    def params(self, raw: Float[Array, "*axes size"], base: Float[Array, "*axes"]) -> Float[Array, "*axes P"]:
         """Cumulative positive steps down and up from the median."""
         m = self.quantiles.index(0.5)
         middle, steps = raw[..., m : m + 1], jax.nn.softplus(raw)
         below = middle - jnp.cumsum(steps[..., :m][..., ::-1], axis=-1)[..., ::-1]
         above = middle + jnp.cumsum(steps[..., m + 1 :], axis=-1)
-        return jnp.concatenate([below, middle, above], axis=-1)
+        return jnp.concatenate([below, middle, above], axis=-1) + base[..., None]
 
-    def loss(self, values: Float[Array, "*axes Q"], target: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
+    def affine(
+        self, params: Float[Array, "*axes P"], location: Float[Array, "*axes"], scale: Float[Array, "*axes"]
+    ) -> Float[Array, "*axes P"]:
+        """``location + scale * params``."""
+        return params * scale[..., None] + location[..., None]
+
+    def loss(self, params: Float[Array, "*axes P"], target: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
         """Mean pinball loss over the quantiles: ``max(q e, (q - 1) e)`` with ``e = target - value``."""
-        q = jnp.asarray(np.asarray(self.quantiles), values.dtype).reshape((1,) * target.ndim + (-1,))
-        error = target[..., None] - values
+        q = jnp.asarray(np.asarray(self.quantiles), params.dtype).reshape((1,) * target.ndim + (-1,))
+        error = target[..., None] - params
         return jnp.maximum(q * error, (q - 1) * error).mean(axis=-1)
+
+    def sample(self, key: PRNGKeyArray, params: Float[Array, "*axes P"], n: int) -> Float[Array, "n *axes"]:
+        """Draws from the distribution whose quantiles are interpolated between the learned ones, and end with them."""
+        learned = jnp.asarray(np.asarray(self.quantiles), params.dtype)
+        u = jax.random.uniform(key, (n, *params.shape[:-1]), params.dtype)
+        at = jnp.clip(jnp.searchsorted(learned, u) - 1, 0, len(learned) - 2)
+        share = jnp.clip((u - learned[at]) / (learned[at + 1] - learned[at]), 0, 1)
+        low, high = (jnp.take_along_axis(params[None], i[..., None], axis=-1)[..., 0] for i in (at, at + 1))
+        return low + share * (high - low)
+
+    def forecast(self, params: Float[Array, "*axes P"], quantiles: Float[Array, " Q"]) -> Float[Array, "*axes 1+Q"]:
+        """The median, then the quantiles asked for, between two learned ones interpolated."""
+        learned = jnp.asarray(np.asarray(self.quantiles), params.dtype)
+        asked = jnp.concatenate([jnp.full(1, 0.5, params.dtype), quantiles])
+        weights = jax.vmap(lambda row: jnp.interp(asked, learned, row))(jnp.eye(len(learned), dtype=params.dtype))
+        return jnp.matmul(params, weights, precision="highest")

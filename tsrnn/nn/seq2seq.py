@@ -14,7 +14,7 @@ __all__ = ["CellName", "Seq2Seq"]
 CellName = Literal["LSTM", "GRU", "RNN", "SLSTM", "MinLSTM", "MinGRU"]
 """A cell by the name of the network that is made of it."""
 
-_CELLS = {network.__name__: network.cell for network in (LSTM, GRU, RNN, SLSTM, MinLSTM, MinGRU)}
+CELLS = {network.__name__: network.cell for network in (LSTM, GRU, RNN, SLSTM, MinLSTM, MinGRU)}
 
 
 class Seq2Seq(AbstractRecurrent):
@@ -65,9 +65,9 @@ class Seq2Seq(AbstractRecurrent):
         train: bool = False,
     ) -> Float[Array, "B H size"]:
         """Forecast; see `AbstractNetwork`."""
-        if self.cell not in _CELLS:
+        if self.cell not in CELLS:
             raise ValueError(f"cell={self.cell!r} is unknown; choose one of {', '.join(get_args(CellName))}.")
-        cell, ahead = _CELLS[self.cell], future.shape[:2]
+        cell, ahead = CELLS[self.cell], future.shape[:2]
         h, hs = self.encoder(cell)(xs, valid, train=train)
         summary = jnp.broadcast_to(dropout(h, self.dropout, train=train)[:, None], (*ahead, h.shape[-1]))
         decoder = Stack(cell, self.hidden_size, name="decoder")
