@@ -54,7 +54,8 @@ clean:  ## remove environments, caches and build products
 
 # pip is the last thing that venv puts in place: without it the environment is half made.
 .venv/.installed: WHAT = --editable '.[dev]'
-.venv-bench/.installed: WHAT = --editable . neuralforecast
+# With torch named, pip does not replace a build for CPUs that is there by the newest one for GPUs.
+.venv-bench/.installed: WHAT = --editable . neuralforecast darts torch==2.13.0
 .venv/.installed .venv-bench/.installed: pyproject.toml constraints.txt
 	@$(CHECK_PYTHON)
 	@test -x $(@D)/bin/pip || $(PYTHON) -m venv $(@D)
