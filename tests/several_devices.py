@@ -65,23 +65,23 @@ def test_a_plain_loss(name):
         close((history.train_loss, history.valid_loss), (alone.train_loss, alone.valid_loss))
 
 
-@pytest.mark.parametrize("devices", [2, None])
-def test_members(devices):
-    def train(devices):
-        return loop.train_members(
-            Recurrent("lstm"), Draw(), [weights("lstm", i) for i in range(3)], DATA,
-            keys=[jax.random.key(i) for i in range(3)], training=replace(SETTINGS, devices=devices),
-            valid_batches={"xs": DATA[None, :16]},
-        )  # fmt: skip
+def members(devices):
+    return loop.train_members(
+        Recurrent("lstm"), Draw(), [weights("lstm", i) for i in range(3)], DATA,
+        keys=[jax.random.key(i) for i in range(3)], training=replace(SETTINGS, devices=devices),
+        valid_batches={"xs": DATA[None, :16]},
+    )  # fmt: skip
 
-    text = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "run_members", reading(loop.run_members, text))
-        members = train(devices)
-    assert not collectives(text[0])
-    for (params, history), (want, alone) in zip(members, train(1), strict=True):
+
+@pytest.mark.parametrize("devices", [2, None])
+def test_members(devices, monkeypatch):
+    text, single = [], members(1)
+    monkeypatch.setattr(loop, "run_members", reading(loop.run_members, text))
+    for (params, history), (want, alone) in zip(members(devices), single, strict=True):
         close(params, want)
         close((history.train_loss, history.valid_loss), (alone.train_loss, alone.valid_loss))
+    assert "num_partitions=2" in text[0] if devices else "num_partitions=3" in text[0]
+    assert not collectives(text[0])
 
 
 def reading(compiled, text):

@@ -71,7 +71,7 @@ def train(
     key : key
         Source of all randomness.
     training : Training
-        Settings.
+        Settings; its ``devices`` share the rows of each batch, which is the first axis of all its arrays.
     optimizer : Optimizer, optional
         The optimizer.
     valid_batches : pytree, optional
@@ -92,6 +92,8 @@ def train(
         If loss or gradient are not finite for too many steps in a row.
     CheckpointMismatch
         If the checkpoint folder belongs to another run.
+    ValueError
+        If the devices asked for cannot share a batch evenly, or several processes hold different data.
     """
     optimizer = optimizer or Optimizer()
     check_alike((params, data))
