@@ -38,31 +38,30 @@ class Recurrent:
 
 @dataclass(frozen=True)
 class Draw:
-    rows: int = 8
-
     def __call__(self, data, key):
-        return {"xs": data[jax.random.randint(key, (self.rows,), 0, len(data))]}
+        return {"xs": data[jax.random.randint(key, (8,), 0, len(data))]}
 
 
 def weights(name, seed):
     return CELLS[name].init(jax.random.key(seed), 2, 3)
 
 
-def train(devices, name="lstm", rows=8, optimizer=None, **settings):
+def train(devices, name="lstm", optimizer=None, **settings):
     return loop.train(
-        Recurrent(name), Draw(rows), weights(name, 0), DATA, key=jax.random.key(1), optimizer=optimizer,
+        Recurrent(name), Draw(), weights(name, 0), DATA, key=jax.random.key(1), optimizer=optimizer,
         training=replace(SETTINGS, devices=devices, **settings), valid_batches={"xs": DATA[None, :16]},
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru"])
-def test_a_plain_loss(name):
-    (want, alone) = train(1, name)
-    for devices in (2, None):
-        params, history = train(devices, name)
-        assert {len(leaf.devices()) for leaf in jax.tree.leaves(params)} == {devices or 8}
-        close(params, want)
-        close((history.train_loss, history.valid_loss), (alone.train_loss, alone.valid_loss))
+@pytest.mark.parametrize(("name", "devices"), [("lstm", None), ("gru", 2)])
+def test_a_plain_loss(name, devices):
+    want, alone = train(1, name)
+    programs = loop.run_steps._cache_size()
+    params, history = train(devices, name)
+    assert loop.run_steps._cache_size() == programs + 1  # the same for both chunks
+    assert {len(leaf.devices()) for leaf in jax.tree.leaves(params)} == {devices or 8}
+    close(params, want)
+    close((history.train_loss, history.valid_loss), (alone.train_loss, alone.valid_loss))
 
 
 def members(devices):
@@ -119,18 +118,12 @@ def test_a_forecaster_and_where_its_rows_are(monkeypatch):
 
 def test_a_checkpoint_goes_on_with_other_numbers_of_devices(tmp_path):
     constant = Optimizer(schedule="constant")
-    for devices, steps in [(2, 10), (1, 20), (4, 30)]:
+    for devices, steps in [(2, 10), (1, 20), (2, 30)]:
         params, history = train(
             devices, optimizer=constant, checkpoint=str(tmp_path), checkpoint_every=10, max_steps=steps
         )
         assert history.steps == steps
     close(params, train(1, optimizer=constant, max_steps=30)[0])
-
-
-def test_every_chunk_runs_the_same_program():
-    before = loop.run_steps._cache_size()
-    train(2, rows=4, max_steps=30)
-    assert loop.run_steps._cache_size() == before + 1
 
 
 def test_numbers_that_do_not_fit():
