@@ -48,14 +48,14 @@ _ROWS = 4096
 
 _MAX_VALID_BATCHES = 16
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 _STATISTICS = ("location", "scale", "static_location", "static_scale")
 """The fields of `Inputs` that are arrays."""
 
 _CURVES = ("train_loss", "gradient_norm", "learning_rate", "layer_norm", "valid_step", "valid_loss")
 """The fields of a `History` that are arrays."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def _in_its_precision(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:

@@ -115,12 +115,13 @@ def apart(run: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check_alike(tree: Any) -> None:
-    """Raise if the processes were given different arrays."""
+    """Raise a ValueError if the processes were given different arrays."""
     if jax.process_count() > 1:
-        from jax.experimental.multihost_utils import assert_equal
+        from jax.experimental.multihost_utils import process_allgather
 
-        digest = np.frombuffer(bytes.fromhex(fingerprint(tree)), np.uint8)
-        assert_equal(digest, "the processes have different data; fit must be given the same frame in each of them.")
+        digests = process_allgather(np.frombuffer(bytes.fromhex(fingerprint(tree)), np.uint8))
+        if (digests != digests[:1]).any():
+            raise ValueError("the processes hold different data or weights; give all of them the same frame and seed.")
 
 
 def is_first() -> bool:

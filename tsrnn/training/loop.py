@@ -75,7 +75,7 @@ def train(
     key : key
         Source of all randomness.
     training : Training
-        Settings.
+        Settings; its ``devices`` share the rows of each batch, which is the first axis of all its arrays.
     optimizer : Optimizer, optional
         The optimizer.
     valid_batches : pytree, optional
@@ -106,6 +106,8 @@ def train(
         If ``aux`` is not like the carry.
     CheckpointMismatch
         If the checkpoint folder belongs to another run.
+    ValueError
+        If the devices asked for cannot share a batch evenly, or several processes hold different data.
 
     Examples
     --------
