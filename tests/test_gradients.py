@@ -65,6 +65,9 @@ def test_of_a_forecaster():
     some = model.gradient_flow(df, lags=[0, 3])["gradient_norm"]
     np.testing.assert_allclose(some, flow["gradient_norm"][[0, 3]], rtol=1e-5)
     assert not np.allclose(model.gradient_flow(df, trained=False)["gradient_norm"], flow["gradient_norm"], rtol=1e-6)
+    model.network = tsrnn.RNN(hidden_size=4, truncate=2)
+    cut = model.gradient_flow(df)["gradient_norm"]
+    np.testing.assert_allclose(cut, flow["gradient_norm"].where(flow["lag"] <= 2, 0), rtol=1e-4)
     ax = plot_gradient_flow({"trained": flow})
     np.testing.assert_allclose(ax.lines[0].get_ydata()[0], 1.0)
     plt.close(ax.figure)

@@ -12,7 +12,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 import tsrnn
 from tests.conftest import ROOT
 from tests.equations import CELLS, QUICK, STEPS, draw
-from tests.strategies import gap_free
 from tsrnn.forecasting.spec import PARTS, SpecError, from_spec
 from tsrnn.nn.cells import GRUCell
 from tsrnn.nn.gradients import hidden_gradients
@@ -36,7 +35,7 @@ NETWORKS = {
     "attention": tsrnn.Seq2Seq(**SMALL, cell="RNN", dropout=0.2, bidirectional=True, attention=True),
     "SegRNN": tsrnn.SegRNN(**SMALL, segment_length=4, dropout=0.2),
 }
-FITTED = ("MinLSTM", "attention", "SegRNN")  # a fit compiles for seconds; the others are slow tests
+FITTED = ("attention", "SegRNN")  # a fit compiles for seconds; the others are slow tests
 B, T, H, SIZE = 3, 10, 6, 2
 
 every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
@@ -50,12 +49,15 @@ def problem(seed=0):
     return xs.astype(np.float32), valid, rng.normal(size=(B, H, 2)).astype(np.float32)
 
 
-def started(network, seed=0):
-    """Weights; biases are drawn as well, so that no unit of a ReLU stands at its corner."""
-    init = jax.jit(partial(network.init, size=SIZE), compiler_options=QUICK)
-    params = init(jax.random.key(seed), *problem())
+def drawn(init, *args, seed=0):
+    """Random weights for a function that makes some; to compile it would take longer than most tests here."""
     rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda a: a + 0.1 * rng.normal(size=a.shape).astype(a.dtype), params)
+    shapes = jax.eval_shape(init, jax.random.key(0), *args)
+    return jax.tree.map(lambda a: rng.normal(0.2, 0.6, a.shape).astype(a.dtype), shapes)
+
+
+def started(network, seed=0):
+    return drawn(partial(network.init, size=SIZE), *problem(), seed=seed)
 
 
 def test_every_network_of_a_run_file_is_here():
@@ -81,7 +83,7 @@ def test_contract(network):
 
     derivative = jax.jit(jax.jacrev(first_window, argnums=(0, 1), has_aux=True), compiler_options=QUICK)
     (by_xs, by_future), forecast = derivative(xs, future)
-    assert_allclose(forecasts[0], forecast, rtol=1e-5, atol=1e-6)
+    assert_allclose(forecasts[0], forecast, rtol=1e-5, atol=1e-5)
     assert (by_xs[0, 0, -1] != 0).any()  # the newest step reaches the first one ahead
     assert all((by_future[h, 0, h] != 0).any() for h in range(H))  # what is known of a step reaches it
     assert not by_xs[:, 1:].any()  # other windows do not
@@ -93,7 +95,7 @@ def test_padded_equals_unpadded(name):
     params, (xs, valid, future) = started(NETWORKS[name]), problem()
     apply = jax.jit(partial(NETWORKS[name].apply, size=SIZE), compiler_options=QUICK)
     shorter = apply(params, xs[1:2, 3:], valid[1:2, 3:], future[1:2])
-    assert_allclose(shorter, apply(params, xs, valid, future)[1:2], rtol=1e-5, atol=1e-6)
+    assert_allclose(shorter, apply(params, xs, valid, future)[1:2], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["SLSTM", "MinLSTM", "attention", "SegRNN"])
@@ -167,10 +169,8 @@ def run_stack(stack, params, xs, valid):
 def test_layers_equal_a_loop_over_rows_and_steps(options):
     stack = Stack(CELLS["gru"], hidden_size=4, num_layers=2, **options)
     xs, valid, _ = problem()
-    init, apply = (jax.jit(partial(f, train=False), compiler_options=QUICK) for f in (stack.init, stack.apply))
-    rng = np.random.default_rng(0)
-    params = jax.tree.map(lambda a: rng.normal(size=a.shape).astype(a.dtype), init(jax.random.key(0), xs, valid))
-    h, hs = apply(params, xs, valid)
+    params = drawn(partial(stack.init, train=False), xs, valid)
+    h, hs = jax.jit(partial(stack.apply, train=False), compiler_options=QUICK)(params, xs, valid)
     want_h, want_hs = run_stack(stack, params["params"], xs, valid)
     assert_allclose(h, want_h, rtol=1e-4, atol=1e-5)
     known = np.broadcast_to(valid[..., None], hs.shape)
@@ -240,18 +240,20 @@ def test_recurrent_dropout_is_the_same_at_all_steps_and_differs_between_windows(
     assert (unread[0] != unread[1]).any()
 
 
-def test_truncation_changes_no_forecast():
-    network, inputs = NETWORKS["RNN"], problem()
-    params = started(network)
-    whole, cut = (jax.jit(partial(n.apply, size=SIZE))(params, *inputs) for n in (network, network.clone(truncate=4)))
-    assert_allclose(cut, whole, rtol=1e-5, atol=1e-6)
+def test_truncation_changes_no_forecast_and_ends_the_gradient():
+    params, (xs, valid, future) = started(NETWORKS["GRU"]), problem()
 
+    def first_window(xs, network):
+        forecast = network.apply(params, xs, valid, future, size=SIZE)
+        return forecast[0].sum(), forecast
 
-def test_truncation_ends_the_gradient():
-    training = tsrnn.Training(max_steps=1, batch_size=4, eval_every=1, validation=0)
-    network, df = tsrnn.RNN(hidden_size=3, truncate=4), gap_free("D", (30, 17))
-    flow = tsrnn.Forecaster(network, horizon=2, context_length=9, training=training).fit(df).gradient_flow(df)
-    assert_array_equal(flow["gradient_norm"] > 0, flow["lag"] <= 4)
+    derivative = jax.jit(jax.grad(first_window, has_aux=True), static_argnums=1, compiler_options=QUICK)
+    whole, forecast = derivative(xs, NETWORKS["GRU"])
+    cut, again = derivative(xs, NETWORKS["GRU"].clone(truncate=4))
+    assert_allclose(again, forecast, rtol=1e-5, atol=1e-5)
+    assert_allclose(cut[0, -4:], whole[0, -4:], rtol=1e-4, atol=1e-6)
+    assert (whole[0, :-4] != 0).all()
+    assert not cut[0, :-4].any()
 
 
 def test_rematerialization_gives_the_same_gradient():
