@@ -84,17 +84,30 @@ TSRNN_INLINE Vec<T> all(T x) {
   return x - Vec<T>{};
 }
 
-// The rational function of Eigen and XLA, without its exception for tiny numbers: at most 3e-7 from tanh. NaN stays NaN.
-TSRNN_INLINE F tanh(F x) {
-  const float end = 7.90531110763549805f;
+// Within -end and end; NaN stays NaN.
+TSRNN_INLINE F clamp(F x, float end) {
 #if defined(__AVX512F__)
-  x = (F)_mm512_max_ps(_mm512_set1_ps(-end), _mm512_min_ps(_mm512_set1_ps(end), (__m512)x));
+  return (F)_mm512_max_ps(_mm512_set1_ps(-end), _mm512_min_ps(_mm512_set1_ps(end), (__m512)x));
 #elif defined(__AVX2__)
-  x = (F)_mm256_max_ps(_mm256_set1_ps(-end), _mm256_min_ps(_mm256_set1_ps(end), (__m256)x));
+  return (F)_mm256_max_ps(_mm256_set1_ps(-end), _mm256_min_ps(_mm256_set1_ps(end), (__m256)x));
 #else
   x = x > all(end) ? all(end) : x;
-  x = x < all(-end) ? all(-end) : x;
+  return x < all(-end) ? all(-end) : x;
 #endif
+}
+
+TSRNN_INLINE F divide(F p, F q) {
+#if defined(__AVX512F__)
+  const F r = (F)_mm512_rcp14_ps((__m512)q);
+  return p * (r + r * (1.0f - q * r));
+#else
+  return p / q;
+#endif
+}
+
+// A rational function with the coefficients of Eigen and XLA: at most 3e-7 from tanh.
+TSRNN_INLINE F tanh(F x) {
+  x = clamp(x, 7.90531110763549805f);
   const F y = x * x;
   F p = all(-2.76076847742355e-16f) * y + all(2.00018790482477e-13f);
   p = p * y + all(-8.60467152213735e-11f);
@@ -105,12 +118,21 @@ TSRNN_INLINE F tanh(F x) {
   F q = all(1.19825839466702e-06f) * y + all(1.18534705686654e-04f);
   q = q * y + all(2.26843463243900e-03f);
   q = q * y + all(4.89352518554385e-03f);
-#if defined(__AVX512F__)
-  const F r = (F)_mm512_rcp14_ps((__m512)q);
-  return p * x * (r + r * (all(1.0f) - q * r));
-#else
-  return p * x / q;
-#endif
+  return divide(p * x, q);
+}
+
+// 1 / (1 + 2^t), the power from t's whole part n as an exponent and a polynomial of the rest: at most 1.5e-7 from the
+// logistic function, and relatively at most 1e-5; far out it is 1, so that an open gate loses nothing.
+TSRNN_INLINE F sigmoid(F x) {
+  typedef int Whole __attribute__((vector_size(TSRNN_BYTES)));
+  const float magic = 12582912.0f + 127.0f;  // adding it rounds, and leaves n + 127 in the last bits
+  const F t = clamp(x, 87.0f) * -1.44269504088896341f, shifted = t + magic, rest = t - (shifted - magic);
+  F p = all(0.001326472731307149f) * rest + all(0.009671512991189957f);
+  p = p * rest + all(0.05550733581185341f);
+  p = p * rest + all(0.24022242426872253f);
+  p = p * rest + all(0.6931470036506653f);
+  p = p * rest + all(1.0f);
+  return divide(all(1.0f), all(1.0f) + p * (F)((Whole)shifted << 23));
 }
 
 TSRNN_INLINE D tanh(D x) {
@@ -118,10 +140,7 @@ TSRNN_INLINE D tanh(D x) {
   return x;
 }
 
-template <class V>
-TSRNN_INLINE V sigmoid(V x) {
-  return tanh(x * 0.5f) * 0.5f + 0.5f;
-}
+TSRNN_INLINE D sigmoid(D x) { return tanh(x * 0.5) * 0.5 + 0.5; }
 
 // `f(Int<n>, r)` for blocks of at most MAX rows from row `r`, as even as can be.
 template <int N>
