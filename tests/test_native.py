@@ -148,10 +148,10 @@ print(instructions())
 """
 
 
-def run(code, **environment):
-    command = [sys.executable, "-W", "error", "-c", code]
-    found = {"JAX_PLATFORMS": "cpu", **environment}
-    ran = subprocess.run(command, capture_output=True, text=True, env=os.environ | found, cwd=ROOT, check=False)
+def run(code, *arguments, **environment):
+    command = [sys.executable, "-W", "error", "-c", code, *arguments]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", **environment}
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
     assert not ran.returncode, ran.stderr
     return ran.stdout.splitlines()
 
@@ -164,6 +164,37 @@ def test_bits_are_the_same_on_any_number_of_threads_and_near_on_other_instructio
     assert portable.pop() == "portable"
     sums = [[float(line.split()[2]) for line in lines] for lines in (portable, one[:-1])]
     np.testing.assert_allclose(*sums, rtol=1e-5)
+
+
+SANITIZED = """
+import sys
+from pathlib import Path
+import numpy as np
+from tsrnn.native import library
+library.LIBRARY = Path(sys.argv[1])
+from tests.equations import CELLS, draw, evaluate
+
+for name in ("lstm", "gru"):
+    for batch, time, inputs, hidden in [(1, 1, 1, 1), (3, 2, 17, 5), (9, 3, 2, 16), (33, 40, 3, 33), (130, 2, 1, 65)]:
+        problem = draw(CELLS[name], batch=batch, time=time, inputs=inputs, hidden=hidden)
+        for dtype in (np.float32, np.float64):
+            for valid in (None, np.random.default_rng(1).random((batch, time)) > 0.3):
+                evaluate(CELLS[name], problem.astype(dtype), valid, backend="native")
+print("computed with", library.instructions())
+"""
+
+
+@native
+@pytest.mark.slow
+@pytest.mark.parametrize("instructions", ["avx512", "avx2", "portable"])
+def test_no_read_or_write_out_of_bounds_and_nothing_undefined(instructions, tmp_path):
+    flags = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    sanitized = build.build(tmp_path / "lib.so", flags)
+    find = [build.compiler(), "-print-file-name=libasan.so"]
+    preload = subprocess.run(find, capture_output=True, text=True, check=True).stdout.strip()
+    options = {"LD_PRELOAD": preload, "ASAN_OPTIONS": "detect_leaks=0", "JAX_ENABLE_X64": "1", "NPROC": "3"}
+    shown = run(SANITIZED, str(sanitized), TSRNN_NATIVE=instructions, **options)
+    assert shown[-1].startswith("computed with")
 
 
 @pytest.mark.parametrize(

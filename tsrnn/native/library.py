@@ -22,6 +22,8 @@ def why_not() -> str | None:
     """
     if os.environ.get("TSRNN_NATIVE") == "0":
         return "switched off by TSRNN_NATIVE=0"
+    if jax.default_backend() != "cpu" or jax.device_count() > 1:
+        return f"for a single CPU device, not for {jax.device_count()} of the kind {jax.default_backend()}"
     if not LIBRARY.is_file():
         return "not built: python -m tsrnn.native.build does it, with a C++ compiler"
     try:

@@ -157,7 +157,7 @@ def _able(cell: AbstractCell, dtype: jnp.dtype, *, masked: bool) -> list[Backend
     gated = lstm or cell == GRUCell()
     able: dict[Backend, bool] = {
         "cudnn": lstm and dtype == jnp.float32 and not masked,
-        "native": gated and dtype in (jnp.float32, jnp.float64) and jax.device_count() == 1 and why_not() is None,
+        "native": gated and dtype in (jnp.float32, jnp.float64) and why_not() is None,
         "parallel": isinstance(cell, AbstractLinearCell),
         "derivative": gated,
         "plain": True,
