@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
+WITHOUT_KERNELS := $(addprefix tests/test_, compilation.py forecaster.py nn.py)
 CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	echo "tsrnn needs Python 3.11 or newer; '$(PYTHON) --version' says:" \
 		"$$($(PYTHON) --version 2>&1). Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
@@ -18,6 +19,7 @@ demo: $(READY)  ## backtest LSTM and GRU against the baselines on weekly CO2
 
 test: $(READY)  ## all tests but the slow ones, then the wheel in a clean environment
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+	TSRNN_NATIVE=0 $(BIN)/python -m pytest -n 2 --dist loadfile $(WITHOUT_KERNELS)
 	$(BIN)/python tests/smoke_wheel.py
 
 lint: $(READY)  ## style, format, types, import rules
@@ -49,14 +51,14 @@ constraints:  ## resolve the newest versions afresh into constraints.txt
 	rm -rf .venv-resolve
 
 clean:  ## remove environments, caches and build products
-	rm -rf .venv .venv-bench .venv-resolve dist build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-bench .venv-resolve dist build tsrnn/native/*.so .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip is the last thing that venv puts in place: without it the environment is half made.
 .venv/.installed: WHAT = --editable '.[dev]'
 # With torch named, pip does not replace a build for CPUs that is there by the newest one for GPUs.
 .venv-bench/.installed: WHAT = --editable . neuralforecast darts torch==2.13.0
-.venv/.installed .venv-bench/.installed: pyproject.toml constraints.txt
+.venv/.installed .venv-bench/.installed: pyproject.toml constraints.txt hatch_build.py $(wildcard tsrnn/native/*.cpp tsrnn/native/*.h)
 	@$(CHECK_PYTHON)
 	@test -x $(@D)/bin/pip || $(PYTHON) -m venv $(@D)
 	@echo "Installing into $(@D): once, some minutes"

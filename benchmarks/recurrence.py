@@ -12,9 +12,10 @@ alone, measured in the same run, over our time.
 rematerialization, and without ``--quick`` draws ``benchmarks/figures/recurrence.png``. Shapes of more than 40 GFLOP a
 training step are left out.
 
-``--backends`` times the plain scan and the derivative by hand too, whichever of them `tsrnn.nn.scan.choose` takes.
+``--backends`` times the plain scan, the derivative by hand and the C++ kernels too, whichever of them
+`tsrnn.nn.scan.choose` takes; ``native_train_vs_derivative`` and the like are the others' times over the kernels'.
 
-    python benchmarks/recurrence.py [--quick] [--long] [--backends plain derivative] [--json FILE]
+    python benchmarks/recurrence.py [--quick] [--long] [--backends plain derivative native] [--json FILE]
 """
 
 import argparse
@@ -218,6 +219,9 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     values |= {
         f"train_vs_{name}": [r[f"train_{name}_ms"] / r["train_ours_ms"] for r in rows] for name in ("linen", "nnx")
     }
+    for kind, name in product(("train", "infer"), ("plain", "derivative")):
+        timed = [r for r in rows if {f"{kind}_native_ms", f"{kind}_{name}_ms"} <= r.keys()]
+        values[f"native_{kind}_vs_{name}"] = [r[f"{kind}_{name}_ms"] / r[f"{kind}_native_ms"] for r in timed]
     figures: dict[str, Any] = {}
     for key, v in values.items():
         figures[key] = round(statistics.geometric_mean(v), 3) if v else None
@@ -311,7 +315,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="three small shapes a cell")
     parser.add_argument("--long", action="store_true", help="long sequences too; without --quick also the figure")
     parser.add_argument(
-        "--backends", nargs="+", default=(), choices=("plain", "derivative"), help="time these too, whatever is chosen"
+        "--backends", nargs="+", default=(), choices=("plain", "derivative", "native"), help="time these too"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and a row a shape to FILE too")
     args = parser.parse_args()

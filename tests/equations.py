@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from numpy.testing import assert_allclose
 
+from tsrnn.native.library import why_not
 from tsrnn.nn.cells import GRUCell, LSTMCell, RNNCell, SLSTMCell
 from tsrnn.nn.linear import MinGRUCell, MinLSTMCell
 from tsrnn.nn.scan import scan
@@ -26,12 +27,13 @@ CELLS = {
 }
 """Every cell with every option."""
 
-RUNS = [(name, "plain") for name in CELLS] + [
-    ("gru", "derivative"),
-    ("lstm", "derivative"),
-    ("mingru", "parallel"),
-    ("minlstm", "parallel"),
-]
+NATIVE = [] if why_not() else [("gru", "native"), ("lstm", "native")]
+"""What the C++ kernels run, where they are built."""
+
+FAST = [("gru", "derivative"), ("lstm", "derivative"), ("mingru", "parallel"), ("minlstm", "parallel"), *NATIVE]
+"""Every cell on every other backend that a CPU has."""
+
+RUNS = [(name, "plain") for name in CELLS] + FAST
 """Every cell on every backend that a CPU has."""
 
 

@@ -14,7 +14,7 @@ from jax.experimental import rnn
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
-from tests.equations import CELLS, QUICK, RUNS, central_differences, close, draw, evaluate, loop, loss
+from tests.equations import CELLS, FAST, NATIVE, QUICK, RUNS, central_differences, close, draw, evaluate, loop, loss
 from tsrnn.nn import derivatives
 from tsrnn.nn.cells import LSTMCell
 from tsrnn.nn.linear import MinGRUCell, MinLSTMCell
@@ -22,8 +22,16 @@ from tsrnn.nn.scan import choose, scan
 
 ROOT = Path(__file__).resolve().parents[1]
 
+
+@pytest.fixture(params=[None, "not built"], ids=["kernels", "no-kernels"])
+def missing(request, monkeypatch):
+    """Whether the C++ kernels are missing; what is chosen and refused then needs none of them."""
+    monkeypatch.setattr("tsrnn.nn.scan.why_not", lambda: request.param)
+    return request.param
+
+
 CHOICE = {
-    # cell: on cpu, gpu, gpu with padding, gpu in bfloat16, tpu
+    # cell: on cpu without the kernels, gpu, gpu with padding, gpu in bfloat16, tpu
     "rnn": ["plain", "plain", "plain", "plain", "plain"],
     "rnn-relu": ["plain", "plain", "plain", "plain", "plain"],
     "gru": ["plain", "plain", "plain", "plain", "plain"],
@@ -39,12 +47,13 @@ CHOICE = {
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_the_choice_by_cell_platform_padding_and_dtype(name):
+def test_the_choice_by_cell_platform_padding_and_dtype(name, missing):
     def chosen(platform, masked=False, dtype="float32"):
         return choose(CELLS[name], jnp.zeros((1, 2, 1), dtype), 4, masked=masked, platform=platform)
 
     ways = [chosen("cpu"), chosen("gpu"), chosen("gpu", masked=True), chosen("gpu", dtype="bfloat16"), chosen("tpu")]
-    assert ways == CHOICE[name]
+    native = name in ("gru", "lstm") and not missing
+    assert ways == ["native" if native else CHOICE[name][0], *CHOICE[name][1:]]
 
 
 @pytest.mark.parametrize("platform", ["cpu", "gpu"])
@@ -52,7 +61,8 @@ def test_the_choice_by_cell_platform_padding_and_dtype(name):
     ("shape", "hidden", "backend"),
     [((1, 64, 8), 4, "derivative"), ((1, 63, 8), 4, "plain"), ((512, 32, 8), 64, "derivative")],
 )
-def test_a_long_or_large_gru_has_its_derivative_by_hand(platform, shape, hidden, backend):
+def test_a_long_or_large_gru_has_its_derivative_by_hand(platform, shape, hidden, backend, missing):
+    backend = "native" if platform == "cpu" and not missing else backend
     xs = jax.ShapeDtypeStruct(shape, jnp.float32)
     assert choose(CELLS["gru"], xs, hidden, masked=True, platform=platform) == backend
 
@@ -73,9 +83,11 @@ def test_cudnn_is_not_for_rows_on_several_devices():
         ("gru-before", "derivative", False, "choose one of plain"),
         ("lstm-peepholes", "derivative", False, "choose one of plain"),
         ("lstm-projection", "cudnn", False, "choose one of plain"),
-        ("lstm", "parallel", False, "choose one of cudnn, derivative, plain"),
-        ("lstm", "cudnn", True, "on padded float32 inputs; choose one of derivative, plain"),
-        ("gru", "cudnn", False, "choose one of derivative, plain"),
+        ("lstm", "parallel", False, "choose one of cudnn, (native, )?derivative, plain"),
+        ("lstm", "cudnn", True, "on padded float32 inputs; choose one of (native, )?derivative, plain"),
+        ("gru", "cudnn", False, "choose one of (native, )?derivative, plain"),
+        ("gru-before", "native", False, "choose one of plain"),
+        ("lstm-peepholes", "native", True, "choose one of plain"),
         ("slstm", "parallel", False, "choose one of plain"),
         ("mingru", "fast", False, "backend='fast' does not run MinGRUCell.* choose one of parallel, plain"),
     ],
@@ -87,7 +99,7 @@ def test_a_backend_that_would_compute_something_else_is_refused(name, backend, m
 
 
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize(("name", "backend"), RUNS[-4:])
+@pytest.mark.parametrize(("name", "backend"), FAST)
 def test_every_road_leads_where_the_plain_scan_does(name, backend, masked):
     with jax.enable_x64(True):
         cell, problem = CELLS[name], draw(CELLS[name])
@@ -142,7 +154,7 @@ def test_members_under_vmap_equal_one_after_the_other(name, backend):
         close({key: a[k] for key, a in together.items()}, gradient, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "backend"), RUNS)
+@pytest.mark.parametrize(("name", "backend"), [run for run in RUNS if run not in NATIVE])
 def test_bfloat16_stays_bfloat16_and_near_float32(name, backend):
     cell, (problem, valid) = CELLS[name], small(name)
     single = evaluate(cell, problem, valid, backend=backend)
@@ -153,7 +165,7 @@ def test_bfloat16_stays_bfloat16_and_near_float32(name, backend):
             assert np.linalg.norm(a.astype(np.float32) - b) < tolerance * np.linalg.norm(b)
 
 
-@pytest.mark.parametrize(("name", "backend"), RUNS[-4:])
+@pytest.mark.parametrize(("name", "backend"), FAST)
 def test_rematerialized_as_a_whole(name, backend):
     cell, (problem, valid) = CELLS[name], small(name)
 
@@ -164,7 +176,7 @@ def test_rematerialized_as_a_whole(name, backend):
     close(got, evaluate(cell, problem, valid, backend=backend), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "backend"), RUNS[-4:-1])
+@pytest.mark.parametrize(("name", "backend"), [run for run in FAST if run != ("minlstm", "parallel")])
 def test_the_gradient_of_a_gradient(name, backend):
     with jax.enable_x64(True):
         cell, (problem, valid) = CELLS[name], small(name)
@@ -198,7 +210,7 @@ import jax, numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from tests.equations import CELLS, close, compiled, draw, evaluate
 from tsrnn.nn import derivatives
-from tsrnn.nn.scan import scan
+from tsrnn.nn.scan import choose, scan
 
 derivatives.SMALL = 0  # in stretches
 for kind in (AxisType.Auto, AxisType.Explicit):
@@ -212,6 +224,7 @@ for kind in (AxisType.Auto, AxisType.Explicit):
         (_, (last, hs)), gradient = program(*spread)
         for a in (*last, hs, *gradient.state, gradient.xs):
             assert [part.data.shape[0] for part in a.addressable_shards] == [2, 2], a.sharding
+        assert choose(CELLS[name], spread[0].xs, 4, masked=True) != "native", "the kernels are of one device"
         assert "all-gather" not in program.as_text(), "rows travel"
         close(((last, hs), gradient), evaluate(CELLS[name], problem, valid, backend=backend), rtol=1e-5, atol=1e-6)
 print("equal on", jax.device_count(), "devices")

@@ -54,6 +54,7 @@ def test_help_imports_no_jax_and_names_the_commands():
     assert "backtest" in shown
     assert "detect" in shown
     assert "inspect" in shown
+    assert "doctor" in shown
 
 
 @pytest.mark.parametrize("module", ["tsrnn", "tsrnn.data", "tsrnn.report.plots", "tsrnn.evaluation", "tsrnn.anomaly"])

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from tests.equations import CELLS, close, draw, evaluate, loop
+from tests.equations import CELLS, NATIVE, close, draw, evaluate, loop
 from tsrnn.nn.scan import scan
 
-FEW = [("lstm-peepholes-projection", "plain"), ("lstm", "derivative"), ("minlstm", "parallel")]
+FEW = [("lstm-peepholes-projection", "plain"), ("lstm", "derivative"), ("minlstm", "parallel"), *NATIVE[1:]]
 """One of each backend, the first with weights of every kind."""
 
 SHAPES = [

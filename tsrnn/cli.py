@@ -1,4 +1,4 @@
-"""The command line: ``tsrnn backtest``, ``tsrnn detect`` and ``tsrnn inspect``.
+"""The command line: ``tsrnn backtest``, ``tsrnn detect``, ``tsrnn inspect`` and ``tsrnn doctor``.
 
 Exit codes: 0, all done; 2, the command, its run file or its data cannot be used (the message says why); 130,
 stopped by Ctrl-C (what was finished is written).
@@ -153,6 +153,30 @@ def inspect(
             typer.echo(json.dumps(found.to_dict(), indent=2, ensure_ascii=False))
         else:
             _print_inspection(found)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what tsrnn computes with: versions, devices, and whether the C++ kernels are in use or why not."""
+    import platform
+    from importlib.metadata import version
+
+    import jax
+
+    from tsrnn.native.build import compiler
+    from tsrnn.native.library import instructions, why_not
+
+    why = why_not()
+    devices = ", ".join(sorted({device.device_kind for device in jax.devices()}))
+    rows = {
+        "tsrnn": f"{__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
+        "versions": ", ".join(f"{name} {version(name)}" for name in ("jax", "jaxlib", "flax", "optax", "numpy", "pandas")),
+        "devices": f"{jax.device_count()} of the kind {devices}; {os.cpu_count()} CPU cores",
+        "kernels": f"in use, {instructions()}" if why is None else f"not in use, {why}",
+        "compiler": compiler() or "none",
+    }
+    for name, text in rows.items():
+        typer.echo(f"{name:<10}{text}")
 
 
 @contextmanager

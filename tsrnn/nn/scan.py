@@ -13,15 +13,16 @@ from jax import lax
 from jax.sharding import AxisType, get_abstract_mesh
 from jaxtyping import Array, Bool, Float
 
-from tsrnn.nn import cudnn
+from tsrnn.native.library import why_not
+from tsrnn.nn import cudnn, native
 from tsrnn.nn.cells import AbstractCell, GRUCell, LSTMCell, Params, State
 from tsrnn.nn.derivatives import gru_sequence, lstm_sequence
 from tsrnn.nn.linear import AbstractLinearCell, parallel_scan
 
 __all__ = ["Backend", "choose", "scan"]
 
-Backend = Literal["plain", "derivative", "parallel", "cudnn"]
-"""The plain scan; the same with a derivative by hand; in parallel over time; NVIDIA's cuDNN."""
+Backend = Literal["plain", "derivative", "parallel", "cudnn", "native"]
+"""The plain scan; the same with a derivative by hand; in parallel over time; NVIDIA's cuDNN; our C++ on one CPU."""
 
 Run = Callable[[State, Array, Array | None], tuple[State, Array]]
 
@@ -50,7 +51,7 @@ def choose(
         ``"cpu"``, ``"gpu"`` or ``"tpu"``; by default where JAX computes.
     """
     platform = platform or jax.default_backend()
-    unfit = {"gpu": [], "cpu": ["cudnn", "parallel"]}.get(platform, ["cudnn"])
+    unfit = {"gpu": ["native"], "cpu": ["cudnn", "parallel"]}.get(platform, ["cudnn", "native"])
     batch, steps, _ = xs.shape
     if AxisType.Auto in get_abstract_mesh().axis_types:
         unfit.append("cudnn")  # the rows are spread over devices, and XLA cannot divide a call of it
@@ -93,7 +94,7 @@ def scan(
         for time on long sequences.
     unroll : int, default 1
         Steps per iteration of the loop; more than one did not pay in what we measured on CPUs.
-    backend : {"plain", "derivative", "parallel", "cudnn"}, optional
+    backend : {"plain", "derivative", "parallel", "cudnn", "native"}, optional
         What runs; by default `choose` says.
 
     Returns
@@ -140,10 +141,12 @@ def scan(
 def _able(cell: AbstractCell, dtype: jnp.dtype, *, masked: bool) -> list[Backend]:
     """What gives the plain scan's result, the fastest on its own device first."""
     lstm = isinstance(cell, LSTMCell) and cell == LSTMCell(cell.forget_bias)  # without options
+    gated = lstm or cell == GRUCell()
     able: dict[Backend, bool] = {
         "cudnn": lstm and dtype == jnp.float32 and not masked,
+        "native": gated and dtype in (jnp.float32, jnp.float64) and why_not() is None,
         "parallel": isinstance(cell, AbstractLinearCell),
-        "derivative": lstm or cell == GRUCell(),
+        "derivative": gated,
         "plain": True,
     }
     return [backend for backend, yes in able.items() if yes]
@@ -158,6 +161,8 @@ def _run(
     if backend == "derivative":
         sequence = lstm_sequence if isinstance(cell, LSTMCell) else gru_sequence
         return sequence(params, state, xs, valid, unroll)
+    if backend == "native":
+        return native.sequence(params, state, xs, valid)
     if backend == "cudnn":
         return cudnn.lstm(params, state, xs)
 
