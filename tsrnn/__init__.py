@@ -15,6 +15,7 @@ _FACE = {
     "forecasting.baselines": ("Drift", "HistoricAverage", "Naive", "SeasonalNaive"),
     "forecasting.forecaster": ("Forecaster",),
     "forecasting.spec": ("load",),
+    "nn.distributions": ("NegativeBinomial", "Normal", "StudentT"),
     "nn.networks": ("GRU", "LSTM", "RNN"),
     "nn.outputs": ("Point", "Quantiles"),
     "training.optimizer": ("Optimizer",),

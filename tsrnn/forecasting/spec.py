@@ -13,6 +13,17 @@ from tsrnn.forecasting import artifact
 from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.baselines import Drift, HistoricAverage, Naive, SeasonalNaive
 from tsrnn.forecasting.forecaster import Forecaster
+from tsrnn.nn.distributions import (
+    Laplace,
+    LogNormal,
+    Mixture,
+    NegativeBinomial,
+    Normal,
+    Poisson,
+    StudentT,
+    Tweedie,
+    ZeroInflated,
+)
 from tsrnn.nn.networks import GRU, LSTM, RNN
 from tsrnn.nn.outputs import Point, Quantiles
 from tsrnn.training.optimizer import Optimizer
@@ -40,7 +51,10 @@ PARTS: dict[str, dict[str, type]] = {
     slot: {c.__name__: c for c in classes}
     for slot, classes in {
         "network": (LSTM, GRU, RNN),
-        "output": (Quantiles, Point),
+        "output": (
+            Quantiles, Point, Normal, StudentT, Laplace, LogNormal, Poisson, NegativeBinomial, ZeroInflated, Tweedie,
+            Mixture,
+        ),
         "transforms": (
             StandardScaler, RobustScaler, MinMaxScaler, MeanAbsScaler, Log1p, BoxCox, YeoJohnson, Difference, Chain,
         ),
@@ -158,6 +172,8 @@ def _part(slot: str, spec: Any, where: tuple[str | int, ...]) -> Any:
         _known(key, names, (*where, key), f"parameter of {cls.__name__}")
         if cls is Chain:
             values[key] = _part(slot, value if isinstance(value, list) else [value], (*where, key))
+        elif key == "component":
+            values[key] = _part(slot, value, (*where, key))
         else:
             values[key] = _checked(hints[key], value, (*where, key))
     try:

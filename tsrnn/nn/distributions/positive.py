@@ -59,7 +59,7 @@ class LogNormal(AbstractDistribution):
 
     def cdf(self, params: Float[Array, "*axes P"], x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
         """Of a normal at ``log x``."""
-        log_x = jnp.log(jnp.maximum(x, jnp.finfo(x.dtype).tiny))
+        log_x = jnp.log(jnp.maximum(x, 1e-37))
         return jnp.where(x > 0, norm.cdf((log_x - params[..., 0]) / params[..., 1]), 0)
 
     def mean(self, params: Float[Array, "*axes P"]) -> Float[Array, "*axes"]:
@@ -164,8 +164,9 @@ class Tweedie(AbstractDistribution):
         return params[..., 1] * params[..., 0] ** self.power
 
     def quantile(self, params: Float[Array, "*axes P"], q: Float[Array, ""]) -> Float[Array, "*axes"]:
-        """By bisection."""
-        return self.bisected(params, q)
+        """Zero where it is as likely as that, else by bisection."""
+        rate, _, _ = self._compound(params)
+        return jnp.where(jnp.exp(-rate) >= q, 0, self.bisected(params, q))
 
     def sample(self, key: PRNGKeyArray, params: Float[Array, "*axes P"], n: int) -> Float[Array, "n *axes"]:
         """Numbers of amounts, then their sums, which are gamma too."""
@@ -175,9 +176,7 @@ class Tweedie(AbstractDistribution):
         sums = jax.random.gamma(sum_key, jnp.maximum(number, 1) * shape) * scale[None]
         return jnp.where(number > 0, sums, 0)
 
-    def _compound(
-        self, params: Float[Array, "*axes P"]
-    ) -> tuple[Float[Array, "*axes"], float, Float[Array, "*axes"]]:
+    def _compound(self, params: Float[Array, "*axes P"]) -> tuple[Float[Array, "*axes"], float, Float[Array, "*axes"]]:
         """Expected number of amounts; shape and scale of the gamma distribution of one."""
         mean, dispersion, power = params[..., 0], params[..., 1], self.power
         rate = mean ** (2 - power) / ((2 - power) * dispersion)

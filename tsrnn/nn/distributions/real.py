@@ -159,7 +159,8 @@ class StudentT(AbstractLocationScale):
 
     def sample(self, key: PRNGKeyArray, params: Float[Array, "*axes P"], n: int) -> Float[Array, "n *axes"]:
         """Draws of the standard one, moved."""
-        return _moved(jax.random.t(key, _df(params), (n, *params.shape[:-1]), params.dtype), params)
+        df = jnp.broadcast_to(_df(params), (n, *params.shape[:-1]))
+        return _moved(jax.random.t(key, df, df.shape, params.dtype), params)
 
 
 def _z(params: Float[Array, "*axes P"], x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:

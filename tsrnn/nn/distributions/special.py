@@ -5,7 +5,7 @@ from jax.scipy.special import gammainc, gammaln
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float
 
-__all__ = ["cdf_by_moments", "log_negative_binomial", "log_poisson"]
+__all__ = ["cdf_by_moments", "cdf_of_large_gamma", "log_negative_binomial", "log_poisson"]
 
 
 def log_poisson(k: Float[Array, "*axes"], rate: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
@@ -19,7 +19,7 @@ def log_poisson(k: Float[Array, "*axes"], rate: Float[Array, "*axes"]) -> Float[
     """
     some = jnp.where(k > 0, k, 1)
     away = (rate - k) / some
-    deviance = k * (away - jnp.log1p(jnp.where(k > 0, away, 0)))
+    deviance = k * (away - _log1p(away, jnp.log(rate) - jnp.log(some)))
     return -jnp.where(k > 0, deviance, rate) - _log_stirling(k)
 
 
@@ -31,7 +31,9 @@ def log_negative_binomial(
     With ``n = k + r`` it is that of a binomial of ``r`` out of ``n``, times ``r / n``; see `log_poisson`.
     """
     some, n, away = jnp.where(k > 0, k, 1), k + r, (k - mean) / (r + mean)
-    fit = r * jnp.log1p(away) + k * jnp.log1p(jnp.where(k > 0, -r * away / some, 0))
+    log_ratio = jnp.log(n) - jnp.log(r + mean)
+    zeros, ones = _log1p(away, log_ratio), _log1p(-r * away / some, log_ratio + jnp.log(mean) - jnp.log(some))
+    fit = r * zeros + k * ones
     return fit + _log_stirling(n) - _log_stirling(r) - _log_stirling(k) - jnp.log1p(k / r)
 
 
@@ -41,23 +43,29 @@ def cdf_by_moments(
     variance: Float[Array, "*axes"],
     skewness: Float[Array, "*axes"],
 ) -> Float[Array, "*axes"]:
-    """Probability of ``x`` or less by the shifted gamma distribution of these moments; the skewness is positive.
+    """Probability of ``x`` or less by the shifted gamma distribution of these moments; the skewness is positive."""
+    shape = 4 / skewness**2
+    unit = jnp.sqrt(shape / variance)
+    g = jnp.maximum(x * unit + (shape - mean * unit), 1e-30)
+    exact = gammainc(jnp.minimum(shape, 100), jnp.minimum(g, 400))
+    return jnp.where(shape < 100, exact, cdf_of_large_gamma(shape, g))
 
-    A gamma distribution of a large shape is taken by Wilson and Hilferty's cube root of a normal.
+
+def cdf_of_large_gamma(shape: Float[Array, "*axes"], x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
+    """Of the gamma distribution of scale 1, for shapes of 100 and more: its cube root is nearly normal.
 
     References
     ----------
     E. B. Wilson and M. M. Hilferty (1931), The distribution of chi-square, PNAS 17.
     """
-    shape = 4 / skewness**2
-    unit = jnp.sqrt(shape / variance)
-    g = jnp.maximum(x * unit + (shape - mean * unit), 1e-30)
-    small = jnp.minimum(shape, _LARGE_SHAPE)
-    root = norm.cdf(3 * jnp.sqrt(shape) * (jnp.cbrt(g / shape) - 1 + 1 / (9 * shape)))
-    return jnp.where(shape < _LARGE_SHAPE, gammainc(small, jnp.minimum(g, 4 * _LARGE_SHAPE)), root)
+    root = jnp.expm1(jnp.log1p((x - shape) / shape) / 3)
+    return norm.cdf(3 * jnp.sqrt(shape) * (root + 1 / (9 * shape)))
 
 
-_LARGE_SHAPE = 100.0
+def _log1p(x: Float[Array, "*axes"], plain: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
+    """``log(1 + x)`` for small ``x``, where its digits matter; else the same as written by the caller."""
+    small = jnp.abs(x) < 0.5
+    return jnp.where(small, jnp.log1p(jnp.where(small, x, 0)), plain)
 
 
 def _log_stirling(x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
