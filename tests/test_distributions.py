@@ -232,6 +232,16 @@ def test_loss_and_gradient_are_finite_at_the_extremes(case):
     assert np.isfinite(gradient).all()
 
 
+def test_a_quantile_within_the_mass_at_zero_is_zero():
+    params = jnp.asarray([np.log(0.5), np.log(0.5), 1.0, 4.0, 2.0, 4.0], jnp.float32)
+    output = Mixture(Tweedie(), 2)
+    zero = float(output.cdf(params, jnp.asarray(0.0)))
+    np.testing.assert_allclose(zero, (np.exp(-0.5) + np.exp(-(0.5**0.5))) / 2, rtol=1e-5)
+    below, above = (float(output.quantile(params, jnp.asarray(zero + d))) for d in (-0.01, 0.01))
+    assert below == 0
+    assert above > 0
+
+
 @pytest.mark.parametrize(
     "bad",
     [

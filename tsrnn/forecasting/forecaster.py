@@ -391,7 +391,7 @@ def _checked_quantiles(output: AbstractOutput, quantiles: Sequence[float]) -> Ar
 
 
 def _check_output(output: AbstractOutput, normalization: str, fitted: Fitted | None, panel: Panel) -> None:
-    """Refuse targets that the output is not made for, and a normalization or transforms that make them so."""
+    """Refuse targets that the output is not made for, and a normalization or transforms that make such of them."""
     domain, name = output.domain, type(output).__name__
     if domain == "real":
         return
@@ -400,8 +400,8 @@ def _check_output(output: AbstractOutput, normalization: str, fitted: Fitted | N
         check_domain(panel.ids, owners, panel.rows, panel.values, domain, name)
     if normalization not in ("mean", "none"):
         raise ValueError(
-            f"normalization={normalization!r} moves zero, but {name} is made for data whose zero means nothing; "
-            "choose normalization='mean' or 'none'."
+            f"normalization={normalization!r} moves zero, but {name} needs it where it is; choose normalization='mean' "
+            "or 'none'."
         )
     values = panel.values if fitted is None else fitted.transform(panel).values
     same = values == panel.values if domain == "count" else np.sign(values) == np.sign(panel.values)

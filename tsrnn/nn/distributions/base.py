@@ -99,8 +99,10 @@ class AbstractDistribution(AbstractOutput):
             enough = self.cdf(params, middle) >= q
             return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
 
-        _, found = jax.lax.fori_loop(0, 32 if whole else 24, halve, (low, high))
-        return jnp.asarray(found)
+        low, high = jax.lax.fori_loop(0, 32 if whole else 24, halve, (low, high))
+        if self.domain == "nonnegative":
+            high = jnp.where(low == 0, 0, high)  # every step went down: zero itself is as likely as that
+        return high
 
 
 def positive(raw: Float[Array, "*axes"], least: float) -> Float[Array, "*axes"]:

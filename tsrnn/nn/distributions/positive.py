@@ -164,9 +164,8 @@ class Tweedie(AbstractDistribution):
         return params[..., 1] * params[..., 0] ** self.power
 
     def quantile(self, params: Float[Array, "*axes P"], q: Float[Array, ""]) -> Float[Array, "*axes"]:
-        """Zero where it is as likely as that, else by bisection."""
-        rate, _, _ = self._compound(params)
-        return jnp.where(jnp.exp(-rate) >= q, 0, self.bisected(params, q))
+        """By bisection."""
+        return self.bisected(params, q)
 
     def sample(self, key: PRNGKeyArray, params: Float[Array, "*axes P"], n: int) -> Float[Array, "n *axes"]:
         """Numbers of amounts, then their sums, which are gamma too."""
