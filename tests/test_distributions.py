@@ -232,6 +232,15 @@ def test_loss_and_gradient_are_finite_at_the_extremes(case):
     assert np.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("output", [StudentT(), Tweedie()], ids=str)
+def test_quantiles_do_not_depend_on_their_neighbours(output):
+    raw = jax.random.normal(jax.random.key(0), (64, output.size))
+    params, forecast = output.params(raw, jnp.full(64, 2.0)), jax.jit(output.forecast)
+    want = forecast(params, jnp.asarray([0.05]))[:32]
+    for strange in (1e9, 1e-6, jnp.nan):  # continued fractions of other lengths, or without an end
+        np.testing.assert_array_equal(forecast(params.at[32:].set(strange), jnp.asarray([0.05]))[:32], want)
+
+
 def test_a_quantile_within_the_mass_at_zero_is_zero():
     params = jnp.asarray([np.log(0.5), np.log(0.5), 1.0, 4.0, 2.0, 4.0], jnp.float32)
     output = Mixture(Tweedie(), 2)

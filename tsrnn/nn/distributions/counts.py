@@ -5,11 +5,17 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import betainc, gammaincc
+from jax.scipy.special import gammaincc
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from tsrnn.nn.distributions.base import AbstractDistribution, positive
-from tsrnn.nn.distributions.special import cdf_by_moments, cdf_of_large_gamma, log_negative_binomial, log_poisson
+from tsrnn.nn.distributions.special import (
+    betainc,
+    cdf_by_moments,
+    cdf_of_large_gamma,
+    log_negative_binomial,
+    log_poisson,
+)
 from tsrnn.nn.outputs import Domain
 
 __all__ = ["NegativeBinomial", "Poisson", "ZeroInflated"]

@@ -5,11 +5,12 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import betainc, betaln
+from jax.scipy.special import betaln
 from jax.scipy.stats import laplace, norm
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from tsrnn.nn.distributions.base import AbstractDistribution, positive
+from tsrnn.nn.distributions.special import betainc
 from tsrnn.nn.outputs import Domain
 
 __all__ = ["AbstractLocationScale", "Laplace", "Normal", "StudentT"]
