@@ -82,7 +82,7 @@ def test_level_and_quantiles(fitted):
     assert (np.diff(ordered, axis=1) > 0).all()
     assert list(fitted.predict(level=[]).columns) == ["unique_id", "ds", "GRU"]
     with pytest.raises(
-        ValueError, match=r"quantile 0\.005 \(level 99\) lies outside the learned ones, 0\.025 to 0\.975"
+        ValueError, match=r"quantile 0\.005 \(level 99\) lies outside those of Quantiles, 0\.025 to 0\.975"
     ):
         fitted.predict(level=[99])
     with pytest.raises(ValueError, match=r"level=100\.9 is not a percentage"):

@@ -66,6 +66,10 @@ def test_baselines(baseline):
     assert_no_leakage(getattr(tsrnn, baseline)(horizon=3), plain(), n_after=5)
 
 
+def test_distributions():
+    assert_no_leakage(small(output=tsrnn.StudentT()), plain())
+
+
 @pytest.mark.parametrize("roles", KINDS.values(), ids=KINDS)
 def test_covariates(roles):
     assert_no_leakage(small(), covered(), **roles)

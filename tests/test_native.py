@@ -125,7 +125,9 @@ def test_members_of_members_are_one_call(name, backend):
 @native
 def test_shapes_that_do_not_belong_together_are_refused():
     problem = draw(CELLS["lstm"]).astype(np.float32)
-    with pytest.raises(ValueError, match=r"3 inputs and 4 hidden units need weights .*'kernel': \(3, 16\).* not .*\(2, 16\)"):
+    with pytest.raises(
+        ValueError, match=r"3 inputs and 4 hidden units need weights .*'kernel': \(3, 16\).* not .*\(2, 16\)"
+    ):
         scan(CELLS["lstm"], problem.params, problem.state, jnp.zeros((3, 6, 3)), backend="native")
     with pytest.raises(ValueError, match=r"a state of \(5, 4\)"):
         scan(CELLS["lstm"], problem.params, problem.state, jnp.zeros((5, 6, 2)), backend="native")

@@ -16,6 +16,7 @@ _FACE = {
     "forecasting.conformal": ("Conformal",),
     "forecasting.forecaster": ("Forecaster",),
     "forecasting.spec": ("load",),
+    "nn.distributions": ("NegativeBinomial", "Normal", "StudentT"),
     "nn.networks": ("GRU", "LSTM", "RNN", "SLSTM", "MinGRU", "MinLSTM"),
     "nn.outputs": ("Point", "Quantiles"),
     "nn.recursive": ("Recursive",),

@@ -13,6 +13,9 @@ from tsrnn.forecasting.baselines import SeasonalNaive as SeasonalNaive
 from tsrnn.forecasting.conformal import Conformal as Conformal
 from tsrnn.forecasting.forecaster import Forecaster as Forecaster
 from tsrnn.forecasting.spec import load as load
+from tsrnn.nn.distributions import NegativeBinomial as NegativeBinomial
+from tsrnn.nn.distributions import Normal as Normal
+from tsrnn.nn.distributions import StudentT as StudentT
 from tsrnn.nn.networks import GRU as GRU
 from tsrnn.nn.networks import LSTM as LSTM
 from tsrnn.nn.networks import RNN as RNN

@@ -11,7 +11,7 @@ import zoneinfo
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -511,6 +511,27 @@ def check_above(
             f"{who} takes values above {bound:g}, but series {ids[owners[at]]!r} has {values[at, c]:g} at row "
             f"{rows[at]}; {len(bad)} such in all. Use YeoJohnson(), which takes any number, or leave the field empty "
             "if the value is not a measurement."
+        )
+
+
+def check_domain(
+    ids: Names,
+    owners: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    values: NDArray[np.float64],
+    domain: Literal["nonnegative", "positive", "count"],
+    who: str,
+) -> None:
+    """Raise on the first of the values (R, C) that a distribution does not take; ``owners`` as in `check_above`."""
+    low = values <= 0 if domain == "positive" else values < 0
+    bad = np.argwhere(low | (np.mod(values, 1) > 0) if domain == "count" else low)
+    if len(bad):
+        at, c = bad[0]
+        wanted = {"count": "whole numbers from 0 on", "nonnegative": "numbers from 0 on", "positive": "numbers above 0"}
+        raise DataError(
+            f"{who} takes {wanted[domain]}, but series {ids[owners[at]]!r} has {values[at, c]:g} at row {rows[at]}; "
+            f"{len(bad)} such in all. Use Normal() or StudentT(), which take any number, or leave the field empty if "
+            "the value is not a measurement."
         )
 
 

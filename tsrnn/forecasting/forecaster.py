@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from tsrnn.data import Panel, Schema
 from tsrnn.data.kinds import Tabular, from_pandas
-from tsrnn.data.validation import check_lengths, check_observed
+from tsrnn.data.validation import check_domain, check_lengths, check_observed
 from tsrnn.forecasting.artifact import Artifact, encode
 from tsrnn.forecasting.base import AbstractForecaster, forecast_frame
 from tsrnn.forecasting.inputs import Inputs
@@ -88,7 +88,9 @@ class Forecaster(AbstractForecaster):
         Steps in the season whose last run the network starts from, as `SeasonalNaive` does. By default the one usual at
         the data's frequency if the network reads that far back, otherwise 1: the last value.
     output : AbstractOutput, default Quantiles()
-        What is forecast and by which loss it is learned.
+        What is forecast and by which loss it is learned: quantiles, a point, or a distribution of
+        `tsrnn.nn.distributions`. Those of counts and amounts need ``normalization="mean"`` (or ``"none"``) and
+        ``transforms=None`` (for amounts `MeanAbsScaler` will do), since their zero has a meaning.
     transforms : AbstractTransform, list of them, or None, default StandardScaler()
         What is done to each series before the network reads it, fitted on its training rows and undone in the forecast;
         a list is applied in order. See `tsrnn.transforms`.
@@ -265,6 +267,7 @@ class Forecaster(AbstractForecaster):
             self.inputs_ = Inputs.fit(learned, () if spec is None else spec.covariates(learned))
         else:
             fitted = None if self.transforms_ is None else self.transforms_.on(learned, learned.lengths)
+        _check_output(self.output, self.normalization, fitted, panel)
         windows = training_windows(panel, learned.lengths, self.context_length_, self.horizon)
         windows = sampling_odds(windows, training.sampling, _mean_size(learned))
         del learned  # its memory, before the panel is laid out again for the device
@@ -594,15 +597,40 @@ def _valid_batches(
 def _checked_quantiles(output: AbstractOutput, quantiles: Sequence[float]) -> Array:
     """The quantiles asked for, if the output has them."""
     if quantiles and output.reach is None:
-        raise ValueError("a Point output has no intervals; train with output=Quantiles(), or ask for level=[].")
+        raise ValueError(
+            "a Point output has no intervals; train with output=Quantiles() or a distribution, or ask for level=[]."
+        )
     low, high = output.reach or (0, 1)
     beyond = [q for q in quantiles if not low <= q <= high]
     if beyond:
         raise ValueError(
-            f"quantile {beyond[0]:g} (level {abs(100 - 200 * beyond[0]):g}) lies outside the learned ones, "
-            f"{low:g} to {high:g}. Train with output=Quantiles(quantiles=(...)) that reach so far."
+            f"quantile {beyond[0]:g} (level {abs(100 - 200 * beyond[0]):g}) lies outside those of "
+            f"{type(output).__name__}, {low:g} to {high:g}. Ask for less, or train with "
+            "output=Quantiles(quantiles=(...)) that reach so far."
         )
     return jnp.asarray(np.asarray(quantiles, np.float32))
+
+
+def _check_output(output: AbstractOutput, normalization: str, fitted: Fitted | None, panel: Panel) -> None:
+    """Refuse targets that the output is not made for, and a normalization or transforms that make such of them."""
+    domain, name = output.domain, type(output).__name__
+    if domain == "real":
+        return
+    if domain != "ratio":
+        owners = np.repeat(np.arange(len(panel.ids)), panel.lengths)
+        check_domain(panel.ids, owners, panel.rows, panel.values, domain, name)
+    if normalization not in ("mean", "none"):
+        raise ValueError(
+            f"normalization={normalization!r} moves zero, but {name} needs it where it is; choose normalization='mean' "
+            "or 'none'."
+        )
+    values = panel.values if fitted is None else fitted.transform(panel).values
+    same = values == panel.values if domain == "count" else np.sign(values) == np.sign(panel.values)
+    if not (same | np.isnan(panel.values)).all():
+        what, choice = ("zero", "None or MeanAbsScaler()") if domain != "count" else ("counts", "None")
+        raise ValueError(
+            f"these transforms do not leave {what} as they are, but {name} needs it; choose transforms={choice}."
+        )
 
 
 def _under(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

@@ -14,6 +14,17 @@ from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.baselines import Drift, HistoricAverage, Naive, Naive2, SeasonalNaive
 from tsrnn.forecasting.conformal import Conformal
 from tsrnn.forecasting.forecaster import Forecaster
+from tsrnn.nn.distributions import (
+    Laplace,
+    LogNormal,
+    Mixture,
+    NegativeBinomial,
+    Normal,
+    Poisson,
+    StudentT,
+    Tweedie,
+    ZeroInflated,
+)
 from tsrnn.nn.networks import GRU, LSTM, RNN, SLSTM, MinGRU, MinLSTM
 from tsrnn.nn.outputs import Point, Quantiles
 from tsrnn.nn.recursive import Recursive
@@ -44,7 +55,10 @@ PARTS: dict[str, dict[str, type]] = {
     slot: {c.__name__: c for c in classes}
     for slot, classes in {
         "network": (LSTM, GRU, RNN, SLSTM, MinGRU, MinLSTM, Seq2Seq, SegRNN, Recursive),
-        "output": (Quantiles, Point),
+        "output": (
+            Quantiles, Point, Normal, StudentT, Laplace, LogNormal, Poisson, NegativeBinomial, ZeroInflated, Tweedie,
+            Mixture,
+        ),
         "transforms": (
             StandardScaler, RobustScaler, MinMaxScaler, MeanAbsScaler, Log1p, BoxCox, YeoJohnson, Difference, Chain,
         ),
@@ -164,6 +178,8 @@ def _part(slot: str, spec: Any, where: tuple[str | int, ...]) -> Any:
         _known(key, names, (*where, key), f"parameter of {cls.__name__}")
         if cls is Chain:
             values[key] = _part(slot, value if isinstance(value, list) else [value], (*where, key))
+        elif key == "component":
+            values[key] = _part(slot, value, (*where, key))
         else:
             values[key] = _checked(hints[key], value, (*where, key))
     try:

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 __all__ = ["AbstractOutput", "Domain", "Point", "Quantiles"]
 
 Domain = Literal["real", "ratio", "nonnegative", "positive", "count"]
-"""Numbers that an output is made for: all; all, where zero means nothing; those from zero on; above zero; 0, 1, 2 ..."""
+"""Numbers that an output is made for: all; all, zero meaning none; those from zero on; above zero; 0, 1, 2 ..."""
 
 
 class AbstractOutput(ABC):
@@ -88,7 +88,7 @@ class Point(AbstractOutput):
 
     @property
     def domain(self) -> Domain:
-        """All numbers; for ``smape`` those where zero means nothing."""
+        """All numbers; for ``smape`` those where zero means none."""
         return "ratio" if self.loss_name == "smape" else "real"
 
     @property

@@ -13,9 +13,6 @@ from tsrnn.nn.outputs import AbstractOutput
 
 __all__ = ["AbstractDistribution", "positive"]
 
-_HALVINGS = 32
-"""Halvings of the bracket of a quantile: whole numbers below 2^32 are met, others to the rounding of a float32."""
-
 
 @dataclass(frozen=True)
 class AbstractDistribution(AbstractOutput):
@@ -82,6 +79,8 @@ class AbstractDistribution(AbstractOutput):
     def bisected(self, params: Float[Array, "*axes P"], q: Float[Array, ""]) -> Float[Array, "*axes"]:
         """The quantile by bisection, between Cantelli's bounds: mean - s sqrt((1-q)/q) and mean + s sqrt(q/(1-q)).
 
+        Of counts it is exact below 2^32; of other numbers the bracket shrinks to a 2^24th, the rounding of a float32.
+
         References
         ----------
         F. P. Cantelli (1928), Sui confini della probabilità, Atti del Congresso Internazionale dei Matematici 6.
@@ -92,7 +91,7 @@ class AbstractDistribution(AbstractOutput):
         if self.domain != "real":
             low = jnp.maximum(low, 0)
         if whole:
-            low, high = jnp.floor(low), jnp.ceil(high)
+            low, high = jnp.floor(low) - 1, jnp.ceil(high)
 
         def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
             low, high = bracket
@@ -100,8 +99,10 @@ class AbstractDistribution(AbstractOutput):
             enough = self.cdf(params, middle) >= q
             return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
 
-        enough = self.cdf(params, low) >= q  # an atom at zero holds the quantile
-        return jnp.where(enough, low, jax.lax.fori_loop(0, _HALVINGS, halve, (low, high))[1])
+        low, high = jax.lax.fori_loop(0, 32 if whole else 24, halve, (low, high))
+        if self.domain == "nonnegative":
+            high = jnp.where(low == 0, 0, high)  # every step went down: zero itself is as likely as that
+        return high
 
 
 def positive(raw: Float[Array, "*axes"], least: float) -> Float[Array, "*axes"]:

@@ -5,11 +5,17 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import betainc, gammaincc
+from jax.scipy.special import gammaincc
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from tsrnn.nn.distributions.base import AbstractDistribution, positive
-from tsrnn.nn.distributions.special import cdf_by_moments, log_negative_binomial, log_poisson
+from tsrnn.nn.distributions.special import (
+    betainc,
+    cdf_by_moments,
+    cdf_of_large_gamma,
+    log_negative_binomial,
+    log_poisson,
+)
 from tsrnn.nn.outputs import Domain
 
 __all__ = ["NegativeBinomial", "Poisson", "ZeroInflated"]
@@ -17,7 +23,7 @@ __all__ = ["NegativeBinomial", "Poisson", "ZeroInflated"]
 _LEAST_MEAN = 1e-6
 
 _MANY = 1e3
-"""Counts of a greater mean are as good as continuous; their cdf is that of three moments."""
+"""A mean from which on counts are as good as continuous."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +58,10 @@ class Poisson(AbstractDistribution):
         return log_poisson(x, params[..., 0])
 
     def cdf(self, params: Float[Array, "*axes P"], x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
-        """Regularized incomplete gamma function; by three moments where the mean is above 1000."""
+        """One minus that of a gamma distribution of shape ``x + 1``, at ``m``."""
         mean, k = params[..., 0], jnp.floor(x)
         exact = gammaincc(jnp.clip(k + 1, 1, 2 * _MANY), jnp.minimum(mean, _MANY))
-        smooth = cdf_by_moments(k + 0.5, mean, mean, 1 / jnp.sqrt(mean))
+        smooth = 1 - cdf_of_large_gamma(jnp.maximum(k + 1, 1), mean)
         return jnp.where(k < 0, 0, jnp.where(mean < _MANY, exact, smooth))
 
     def mean(self, params: Float[Array, "*axes P"]) -> Float[Array, "*axes"]:
@@ -117,7 +123,7 @@ class NegativeBinomial(AbstractDistribution):
         return log_negative_binomial(x, params[..., 0], 1 / params[..., 1])
 
     def cdf(self, params: Float[Array, "*axes P"], x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
-        """Regularized incomplete beta function; by three moments where the mean is above 1000, or ``m r`` above 50000."""
+        """Regularized incomplete beta function; by three moments for a mean, or a 50th of ``m r``, above 1000."""
         mean, r, k = params[..., 0], 1 / params[..., 1], jnp.floor(x)
         small = (mean < _MANY) & (mean * r < 5e4)
         m = jnp.where(small, mean, 1)
@@ -215,5 +221,5 @@ class ZeroInflated(AbstractDistribution):
     def sample(self, key: PRNGKeyArray, params: Float[Array, "*axes P"], n: int) -> Float[Array, "n *axes"]:
         """Zeros among the component's draws."""
         zero_key, count_key = jax.random.split(key)
-        zero = jax.random.bernoulli(zero_key, jax.nn.sigmoid(params[..., 0]), (n, *params.shape[:-1]))
+        zero = jax.random.bernoulli(zero_key, jnp.broadcast_to(jax.nn.sigmoid(params[..., 0]), (n, *params.shape[:-1])))
         return jnp.where(zero, 0, self.component.sample(count_key, params[..., 1:], n))

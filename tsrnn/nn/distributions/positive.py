@@ -59,7 +59,7 @@ class LogNormal(AbstractDistribution):
 
     def cdf(self, params: Float[Array, "*axes P"], x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
         """Of a normal at ``log x``."""
-        log_x = jnp.log(jnp.maximum(x, jnp.finfo(x.dtype).tiny))
+        log_x = jnp.log(jnp.maximum(x, 1e-37))
         return jnp.where(x > 0, norm.cdf((log_x - params[..., 0]) / params[..., 1]), 0)
 
     def mean(self, params: Float[Array, "*axes P"]) -> Float[Array, "*axes"]:

@@ -5,11 +5,12 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import betainc, betaln
+from jax.scipy.special import betaln
 from jax.scipy.stats import laplace, norm
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from tsrnn.nn.distributions.base import AbstractDistribution, positive
+from tsrnn.nn.distributions.special import betainc
 from tsrnn.nn.outputs import Domain
 
 __all__ = ["AbstractLocationScale", "Laplace", "Normal", "StudentT"]
@@ -60,7 +61,7 @@ class Normal(AbstractLocationScale):
     Examples
     --------
     >>> params = jnp.asarray([10.0, 2.0])
-    >>> Normal().quantile(params, jnp.asarray(0.975)).round(2).item()
+    >>> round(float(Normal().quantile(params, jnp.asarray(0.975))), 2)
     13.92
     """
 
@@ -159,7 +160,8 @@ class StudentT(AbstractLocationScale):
 
     def sample(self, key: PRNGKeyArray, params: Float[Array, "*axes P"], n: int) -> Float[Array, "n *axes"]:
         """Draws of the standard one, moved."""
-        return _moved(jax.random.t(key, _df(params), (n, *params.shape[:-1]), params.dtype), params)
+        df = jnp.broadcast_to(_df(params), (n, *params.shape[:-1]))
+        return _moved(jax.random.t(key, df, df.shape, params.dtype), params)
 
 
 def _z(params: Float[Array, "*axes P"], x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
