@@ -125,7 +125,7 @@ def test_members_of_members_are_one_call(name, backend):
 @native
 def test_shapes_that_do_not_belong_together_are_refused():
     problem = draw(CELLS["lstm"]).astype(np.float32)
-    with pytest.raises(ValueError, match=r"3 inputs and 4 hidden units need weights .*'kernel': \(3, 16\).* not .*\(2, 16\)"):
+    with pytest.raises(ValueError, match=r"3 inputs and 4 hidden units .*'kernel': \(3, 16\).* not .*\(2, 16\)"):
         scan(CELLS["lstm"], problem.params, problem.state, jnp.zeros((3, 6, 3)), backend="native")
     with pytest.raises(ValueError, match=r"a state of \(5, 4\)"):
         scan(CELLS["lstm"], problem.params, problem.state, jnp.zeros((5, 6, 2)), backend="native")
@@ -182,7 +182,8 @@ for name in ("lstm", "gru"):
         for dtype in (np.float32, np.float64):
             for valid in (None, np.random.default_rng(1).random((batch, time)) > 0.3):
                 # Operation by operation, so that every array has memory of its own.
-                results, pull = jax.vjp(lambda *p: scan(CELLS[name], *p, valid, backend="native"), *problem.astype(dtype))
+                run = lambda *p: scan(CELLS[name], *p, valid, backend="native")
+                results, pull = jax.vjp(run, *problem.astype(dtype))
                 jax.block_until_ready(pull(results))
 print("computed with", library.instructions())
 """
@@ -228,6 +229,17 @@ def test_without_the_kernels_everything_runs_and_the_reason_is_told(why, environ
     assert re.search(why, reason), reason
 
 
+@pytest.mark.parametrize("off", [False, True])
+def test_the_doctor_says_whether_they_are_in_use(off):
+    code = "from tsrnn.cli import main; import sys; sys.argv = ['tsrnn', 'doctor']; main()"
+    shown = "\n".join(run(code, **({"TSRNN_NATIVE": "0"} if off else {})))
+    why = "switched off by TSRNN_NATIVE=0" if off else library.why_not()
+    kernels = f"not in use, {why}" if why else f"in use, {library.instructions()}"
+    assert f"kernels   {kernels}\n" in shown
+    assert f"jax {jax.__version__}" in shown
+    assert "devices   1 of the kind cpu" in shown
+
+
 def test_the_library_is_not_loaded_by_an_import():
     code = "import tsrnn.nn.scan\nfrom tsrnn.native import library\nprint(library.why_not.cache_info().misses)"
     assert run(code) == ["0"]
@@ -238,10 +250,10 @@ def test_a_build_that_cannot_be_done_says_why(tmp_path, monkeypatch):
     with pytest.raises(build.BuildError, match="no-such-compiler"):
         build.build(tmp_path / "lib.so")
     monkeypatch.setenv("CXX", "false")
-    with pytest.raises(build.BuildError, match="^false .*handlers.cpp"):
+    with pytest.raises(build.BuildError, match=r"^false .*handlers.cpp"):
         build.build(tmp_path / "lib.so")
     monkeypatch.delenv("CXX")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(build.BuildError, match="no C.. compiler: install"):
+    with pytest.raises(build.BuildError, match=r"no C.. compiler: install"):
         build.build(tmp_path / "lib.so")
     assert not list(tmp_path.iterdir())
