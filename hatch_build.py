@@ -1,4 +1,4 @@
-"""Part of the package build: compiles the kernels of ``tsrnn/native`` where that can be done, and goes on without them."""
+"""Part of the package build: compiles the kernels of ``tsrnn/native`` where it can, else goes on without them."""
 
 import runpy
 import sysconfig

@@ -3,6 +3,7 @@
 Run by `make test`; pytest does not collect this file.
 """
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -56,6 +57,9 @@ def main() -> None:
         subprocess.run([python, "-I", "-c", FORECAST], check=True, cwd=folder)
         command = [python.with_name("tsrnn"), "--help"]
         usage = subprocess.run(command, check=True, cwd=folder, capture_output=True, text=True).stdout
+        found = subprocess.run([command[0], "doctor"], check=True, cwd=folder, capture_output=True, text=True).stdout
+        if any(map(shutil.which, ("c++", "g++", "clang++"))):
+            assert "kernels   in use" in found, found
         assert all(word in usage for word in ("backtest", "detect")), usage
     print(f"{wheel.name}: installed, fitted and forecast in a clean environment")
 

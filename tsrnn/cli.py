@@ -167,12 +167,11 @@ def doctor() -> None:
     from tsrnn.native.library import instructions, why_not
 
     why = why_not()
+    packages = "jax", "jaxlib", "flax", "optax", "numpy", "pandas"
     devices = ", ".join(sorted({device.device_kind for device in jax.devices()}))
     rows = {
         "tsrnn": f"{__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
-        "versions": ", ".join(
-            f"{name} {version(name)}" for name in ("jax", "jaxlib", "flax", "optax", "numpy", "pandas")
-        ),
+        "versions": ", ".join(f"{name} {version(name)}" for name in packages),
         "devices": f"{jax.device_count()} of the kind {devices}; {os.cpu_count()} CPU cores",
         "kernels": f"in use, {instructions()}" if why is None else f"not in use, {why}",
         "compiler": compiler() or "none",

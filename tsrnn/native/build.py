@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 LIBRARY = HERE / "libtsrnn.so"
 
 _FLAGS = ["-std=c++17", "-O3", "-fPIC", "-pthread", "-fvisibility=hidden", "-fno-math-errno", "-ffp-contract=fast"]
-_SETS = {"portable": []}
+_SETS: dict[str, list[str]] = {"portable": []}
 if platform.machine().lower() in ("x86_64", "amd64"):
     _AVX2 = ["-mavx2", "-mfma"]
     _SETS |= {"avx2": _AVX2, "avx512": [*_AVX2, "-mavx512f", "-mprefer-vector-width=512"]}

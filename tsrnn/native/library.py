@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+from collections.abc import Callable
 from functools import cache
 
 import jax
@@ -26,9 +27,10 @@ def why_not() -> str | None:
         return f"for a single CPU device, not for {jax.device_count()} of the kind {jax.default_backend()}"
     if not LIBRARY.is_file():
         return "not built: python -m tsrnn.native.build does it, with a C++ compiler"
+    capsule: Callable[..., object] = jax.ffi.pycapsule  # JAX has no types for it
     try:
         for name in (FORWARD, BACKWARD):
-            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(_loaded(), name)), platform="cpu")
+            jax.ffi.register_ffi_target(name, capsule(getattr(_loaded(), name)), platform="cpu")
     except Exception as error:  # whatever a library of another machine or another jaxlib may raise
         return f"{LIBRARY.name} cannot be loaded ({error}): python -m tsrnn.native.build builds it anew"
     return None

@@ -5,6 +5,7 @@ pass keeps the activated gates for the backward pass; without a derivative it ke
 those of `tsrnn.nn.derivatives`.
 """
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,10 @@ __all__ = ["sequence"]
 
 Result = tuple[State, Float[Array, "T B D"]]
 Valid = Bool[Array, "T B"] | None
+
+# JAX has no types for these.
+_values: Callable[..., Any] = custom_vjp_primal_tree_values
+_like: Callable[..., Any] = jax.ShapeDtypeStruct
 
 _LINE = 64
 """Bytes to whose multiple the kernels pad the hidden size of what they keep."""
@@ -51,7 +56,7 @@ def _sequence(p: Params, state: State, xs: Array, valid: Valid) -> Result:
 
 
 def _sequence_fwd(*primals: Any) -> tuple[Result, Any]:
-    p, state, xs, valid = custom_vjp_primal_tree_values(primals)
+    p, state, xs, valid = _values(primals)
     result, kept = _keeping(p, state, xs, valid)
     wants_dx = () if primals[2].perturbed else None  # the first layer's inputs mostly are data
     return result, (p, state, xs, valid, result[1], kept, wants_dx)
@@ -108,7 +113,7 @@ def _gradients_bwd(wants_dx: bool, residuals: Any, cotangents: Any) -> tuple[Any
     run = lstm_sequence if len(state) == 2 else gru_sequence
 
     def pull(p: Params, state: State, xs: Array, d_last: State, d_hs: Array | None) -> Any:
-        _, pullback = jax.vjp(lambda *primals: run(*primals, valid, 1), p, state, xs)
+        _, pullback = jax.vjp(lambda p, state, xs: run(p, state, xs, valid, 1), p, state, xs)
         d_p, d_state, d_xs = pullback((d_last, jnp.zeros_like(hs) if d_hs is None else d_hs))
         return d_p, d_state, d_xs if wants_dx else None
 
@@ -123,17 +128,17 @@ def _forward(p: Params, state: State, xs: Array, valid: Valid, *, keep: bool) ->
     steps, batch, _ = xs.shape
     hidden, line = state[0].shape[1], _LINE // xs.dtype.itemsize
     size = steps * batch * (-(-hidden // line) * line) * (5 if len(state) == 2 else 4)
-    shapes = [jax.ShapeDtypeStruct((steps, batch, hidden), xs.dtype), *state]
-    shapes += [jax.ShapeDtypeStruct((size,), xs.dtype)] if keep else []
+    shapes = [_like((steps, batch, hidden), xs.dtype), *state]
+    shapes += [_like((size,), xs.dtype)] if keep else []
     arrays = xs, _or_empty(valid, 2, bool), p["kernel"], p["recurrent"], p["bias"], *state
     hs, *rest = _call(FORWARD, shapes, *arrays)
     return (tuple(rest[: len(state)]), hs), rest[-1] if keep else None
 
 
-def _call(target: str, results: list[Any], *arrays: Array) -> list[Array]:
+def _call(target: str, results: list[Any], *arrays: Array) -> Sequence[Array]:
     return jax.ffi.ffi_call(
         target,
-        [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in results],
+        [_like(a.shape, a.dtype) for a in results],
         vmap_method="expand_dims",  # members lie beside each other, what they share stays alone
         input_layouts=[_layout(a) for a in arrays],
         output_layouts=[_layout(a) for a in results],
