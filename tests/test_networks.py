@@ -61,7 +61,7 @@ def started(network, seed=0):
 
 
 def test_every_network_of_a_run_file_is_here():
-    assert {type(network) for network in NETWORKS.values()} == set(PARTS["network"].values())
+    assert {type(network) for network in NETWORKS.values()} == {*PARTS["network"].values()} - {Recursive}
 
 
 @every_network
