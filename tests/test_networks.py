@@ -16,6 +16,7 @@ from tsrnn.forecasting.spec import PARTS, SpecError, from_spec
 from tsrnn.nn.cells import GRUCell
 from tsrnn.nn.gradients import hidden_gradients
 from tsrnn.nn.model import ForecastLoss, Model
+from tsrnn.nn.recursive import Recursive
 from tsrnn.nn.stack import Stack
 
 SMALL = {"hidden_size": 5}
