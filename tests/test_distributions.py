@@ -318,7 +318,7 @@ OUTPUTS = [
     StudentT(),
     *(pytest.param(output, marks=pytest.mark.slow) for output in (
         NegativeBinomial(point="mean"),
-            Normal(), Laplace(), LogNormal(), Poisson(), ZeroInflated(), ZeroInflated(Poisson()), Tweedie(), Mixture(),
+        Normal(), Laplace(), LogNormal(), Poisson(), ZeroInflated(), ZeroInflated(Poisson()), Tweedie(), Mixture(),
         Mixture(Poisson(), 2),
         Point("smape"), Point("mse"), Point("mae"), Point("huber"), tsrnn.Quantiles(),
     )),
