@@ -66,6 +66,7 @@ def test_baselines(baseline):
     assert_no_leakage(getattr(tsrnn, baseline)(horizon=3), plain(), n_after=5)
 
 
+@pytest.mark.slow
 def test_distributions():
     assert_no_leakage(small(output=tsrnn.StudentT()), plain())
 
