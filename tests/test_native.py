@@ -123,6 +123,14 @@ def test_members_of_members_are_one_call(name, backend):
 
 
 @native
+def test_a_mask_that_all_rows_share_is_read_within_its_bounds():
+    problem, valid = draw(CELLS["lstm"]).astype(np.float32), np.arange(6)[None] % 3 > 0
+    shared = scan(CELLS["lstm"], *problem, jnp.asarray(valid), backend="native")
+    whole = scan(CELLS["lstm"], *problem, jnp.asarray(np.repeat(valid, 3, 0)), backend="native")
+    jax.tree.map(assert_array_equal, shared, whole)
+
+
+@native
 def test_shapes_that_do_not_belong_together_are_refused():
     problem = draw(CELLS["lstm"]).astype(np.float32)
     with pytest.raises(ValueError, match=r"3 inputs and 4 hidden units .*'kernel': \(3, 16\).* not .*\(2, 16\)"):
