@@ -162,9 +162,9 @@ TSRNN_INLINE void tiles(long rows, const Function& f) {
   }
 }
 
-// Sums over k of a[r][k] * weights[k][v], added to `sums`.
-template <class T, int R, int V>
-TSRNN_INLINE void multiply(Vec<T> (&sums)[R][4], const int (&to)[V], const T* a, long stride, long k_end, const T* weights) {
+// Sums over k of a[r][k] * weights[k][v], added to `sums`, the last vector to LAST.
+template <class T, int V, int LAST, int R>
+TSRNN_INLINE void multiply(Vec<T> (&sums)[R][4], const T* a, long stride, long k_end, const T* weights) {
   constexpr long L = Lanes<T>::count;
   for (long k = 0; k < k_end; ++k, weights += V * L) {
     Vec<T> w[V];
@@ -174,7 +174,7 @@ TSRNN_INLINE void multiply(Vec<T> (&sums)[R][4], const int (&to)[V], const T* a,
     for (int r = 0; r < R; ++r) {
       const Vec<T> x = all(a[r * stride + k]);
       TSRNN_UNROLL
-      for (int v = 0; v < V; ++v) sums[r][to[v]] += x * w[v];
+      for (int v = 0; v < V; ++v) sums[r][v == V - 1 ? LAST : v] += x * w[v];
     }
   }
 }
@@ -191,10 +191,10 @@ __attribute__((noinline)) void gates(const T* row, long stride, long inputs, lon
     for (int v = 0; v < 4; ++v) sums[r][v] = load(bias + v * L);
   }
   if constexpr (G == 4) {
-    multiply<T, R, 4>(sums, {0, 1, 2, 3}, row, stride, inputs + hidden, weights);
+    multiply<T, 4, 3>(sums, row, stride, inputs + hidden, weights);
   } else {
-    multiply<T, R, 3>(sums, {0, 1, 2}, row, stride, inputs, weights);
-    multiply<T, R, 3>(sums, {0, 1, 3}, row + inputs, stride, hidden, weights + inputs * 3 * L);
+    multiply<T, 3, 2>(sums, row, stride, inputs, weights);
+    multiply<T, 3, 3>(sums, row + inputs, stride, hidden, weights + inputs * 3 * L);
   }
   TSRNN_UNROLL
   for (int r = 0; r < R; ++r) {
@@ -315,18 +315,13 @@ void pack_backward(const Call<T>& a, long block) {
 template <class T, int G, int R, int V>
 __attribute__((noinline)) void back(const T* d, long panel, long panels, const T* weights, T* out, long stride) {
   constexpr long L = Lanes<T>::count;
-  constexpr int to[4] = {0, 1, 2, 3};
   Vec<T> sums[R][4] = {};
-  for (long j = 0; j < panels; ++j, d += panel, weights += G * L * V * L) {
-    if constexpr (V == 4) multiply<T, R, 4>(sums, {0, 1, 2, 3}, d, 4 * L, G * L, weights);
-    if constexpr (V == 3) multiply<T, R, 3>(sums, {0, 1, 2}, d, 4 * L, G * L, weights);
-    if constexpr (V == 2) multiply<T, R, 2>(sums, {0, 1}, d, 4 * L, G * L, weights);
-    if constexpr (V == 1) multiply<T, R, 1>(sums, {0}, d, 4 * L, G * L, weights);
-  }
+  for (long j = 0; j < panels; ++j, d += panel, weights += G * L * V * L)
+    multiply<T, V, V - 1>(sums, d, 4 * L, G * L, weights);
   TSRNN_UNROLL
   for (int r = 0; r < R; ++r) {
     TSRNN_UNROLL
-    for (int v = 0; v < V; ++v) store(out + r * stride + v * L, sums[r][to[v]]);
+    for (int v = 0; v < V; ++v) store(out + r * stride + v * L, sums[r][v]);
   }
 }
 

@@ -47,6 +47,8 @@ def sequence(p: Params, state: State, xs: Float[Array, "T B I"], valid: Valid) -
         raise ValueError(f"{xs.shape[2]} inputs and {hidden} hidden units need weights {wanted}, not {found}.")
     dtype = jnp.result_type(*jax.tree.leaves((p, state, xs)))
     p, state, xs = jax.tree.map(lambda a: a.astype(dtype), ({name: p[name] for name in shapes}, state, xs))
+    if valid is not None:
+        valid = jnp.broadcast_to(valid, xs.shape[:2]).astype(bool)
     return _sequence(p, state, xs, valid)
 
 
