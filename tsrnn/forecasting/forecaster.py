@@ -608,7 +608,7 @@ def _checked_quantiles(output: AbstractOutput, quantiles: Sequence[float]) -> Ar
             f"{type(output).__name__}, {low:g} to {high:g}. Ask for less, or train with "
             "output=Quantiles(quantiles=(...)) that reach so far."
         )
-    return jnp.asarray(np.asarray(quantiles, np.float32))
+    return jnp.asarray(quantiles, float)
 
 
 def _check_output(output: AbstractOutput, normalization: str, fitted: Fitted | None, panel: Panel) -> None:
