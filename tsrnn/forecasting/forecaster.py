@@ -384,12 +384,12 @@ class Forecaster(AbstractForecaster):
         names = np.array([zlib.crc32(str(name).encode()) for name in panel.ids], np.uint32)
         stamps = panel.times[panel.indptr[series] + ends - 1].astype(np.int64).view(np.uint64)
         words = np.stack([names[series], stamps >> np.uint64(32), stamps & np.uint64(0xFFFFFFFF)], axis=1)
-        keys = _path_keys(jax.random.key(self.random_state), jnp.asarray(words.astype(np.uint32)))
+        words, key = words.astype(np.uint32), jax.random.key(self.random_state)
 
         def forecast(rows: DevicePanel, at: NDArray[np.int64]) -> Any:
             return _sample(
                 self._model(panel.schema), self.params_, rows, series[at].astype(np.int32), ends[at].astype(np.int32),
-                keys[at], context_length=self.context_length_, horizon=self.horizon, n_paths=n_paths,
+                key, words[at], context_length=self.context_length_, horizon=self.horizon, n_paths=n_paths,
             )  # fmt: skip
 
         return self._in_chunks(panel, series, ends, forecast, max(1, _ROWS // n_paths))
@@ -556,23 +556,17 @@ def _forecast(
 
 @partial(jax.jit, static_argnames=("model", "context_length", "horizon", "n_paths"))
 def _sample(
-    model: RecursiveModel, params: Params, rows: DevicePanel, series: Array, known: Array, keys: Array,
+    model: RecursiveModel, params: Params, rows: DevicePanel, series: Array, known: Array, key: Array, words: Array,
     *, context_length: int, horizon: int, n_paths: int,
 ) -> Array:  # fmt: skip
-    batch = gather(rows, series, known, context_length=context_length, horizon=horizon)
-    return jnp.moveaxis(model.paths(params, batch, keys, n_paths), 1, -1)
+    """Paths of each window, by a key that the words of its row are folded into."""
 
-
-@jax.jit
-def _path_keys(key: Array, words: Array) -> Array:
-    """A key for each row of words."""
-
-    def one(row: Array) -> Array:
+    def own(row: Array) -> Array:
         last: Array = jax.lax.fori_loop(0, len(row), lambda i, k: jax.random.fold_in(k, row[i]), key)
         return last
 
-    keys: Array = jax.vmap(one)(words)
-    return keys
+    batch = gather(rows, series, known, context_length=context_length, horizon=horizon)
+    return jnp.moveaxis(model.paths(params, batch, jax.vmap(own)(words), n_paths), 1, -1)
 
 
 @partial(jax.jit, static_argnames=("output",))
