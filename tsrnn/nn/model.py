@@ -160,8 +160,12 @@ class ForecastLoss:
         self, params: Params, batch: Batch, key: PRNGKeyArray | None, settings: Mapping[str, Any] | None = None
     ) -> tuple[Float[Array, ""], None]:
         """Mean loss over the observed targets."""
-        losses, seen = self.each(self.model.raw(params, batch, key, settings), batch), batch.target_observed
-        return losses.sum() / jnp.maximum(seen.sum(), 1).astype(losses.dtype), None
+        return self.mean(self.model.raw(params, batch, key, settings), batch), None
+
+    def mean(self, values: Float[Array, "B H C P"], batch: Batch) -> Float[Array, ""]:
+        """Mean of `each` over the observed targets."""
+        losses, seen = self.each(values, batch), batch.target_observed
+        return losses.sum() / jnp.maximum(seen.sum(), 1).astype(losses.dtype)
 
     def each(self, values: Float[Array, "B H C P"], batch: Batch) -> Float[Array, "B H C"]:
         """Loss of each value of the normalized target, of counts in their own units; 0 where it is missing."""

@@ -284,8 +284,7 @@ class RecursiveLoss:
     ) -> tuple[Float[Array, ""], None]:
         """Mean loss."""
         values, targets = self.model.forced(params, batch, key, settings)
-        losses, seen = ForecastLoss(self.model.model).each(values, targets), targets.target_observed
-        return losses.sum() / jnp.maximum(seen.sum(), 1).astype(losses.dtype), None
+        return ForecastLoss(self.model.model).mean(values, targets), None
 
 
 def _lagged(a: Array, lag: int) -> Array:
