@@ -138,7 +138,9 @@ class Conformal(AbstractForecaster):
                 "holds it, or ask for level=[]."
             )
         at = np.array([places[name] for name in names], np.int64)
-        sides = [np.sign(q - 0.5) * self._width(abs(2 * q - 1))[at] for q in quantiles]
+        levels = [round(abs(2 * q - 1), 9) for q in quantiles]
+        widths = {level: self._width(level)[at] for level in set(levels)}
+        sides = [np.sign(q - 0.5) * widths[level] for q, level in zip(quantiles, levels, strict=True)]
         bounds: FloatArray = np.concatenate([point, *(point + side[..., None] for side in sides)], axis=-1)
         return bounds
 
