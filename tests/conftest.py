@@ -33,6 +33,14 @@ def pytest_configure(config):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _programs_end_with_their_module():
+    """Each compiled program holds some memory maps, of which Linux gives a process 65,530: without this the suite runs out."""
+    yield
+    if jax is not None:
+        jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """Folder of the real public data sets: `TSRNN_DATA`, else `../shared/data` beside the repository."""
