@@ -17,6 +17,7 @@ _FACE = {
     "forecasting.forecaster": ("Forecaster",),
     "forecasting.spec": ("load",),
     "nn.distributions": ("NegativeBinomial", "Normal", "StudentT"),
+    "nn.esrnn": ("ESRNN",),
     "nn.networks": ("GRU", "LSTM", "RNN", "SLSTM", "MinGRU", "MinLSTM"),
     "nn.outputs": ("Point", "Quantiles"),
     "nn.recursive": ("Recursive",),
