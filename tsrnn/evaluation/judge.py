@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tsrnn.data import Panel
 from tsrnn.evaluation import metrics as formulas
 from tsrnn.evaluation.result import BacktestResult
+from tsrnn.evaluation.splits import Folds
 from tsrnn.evaluation.summary import METRICS, USUAL, check_metrics
 from tsrnn.forecasting.base import forecast_frame, interval_columns
 
@@ -35,40 +36,42 @@ class Judge:
     def __init__(
         self,
         panel: Panel,
-        folds: NDArray[np.int64],
-        horizon: int,
+        folds: Folds,
         season_length: int,
         metrics: Sequence[str],
         unit_rows: int | None,
     ) -> None:
-        self.panel, self.horizon, self.season_length, self.metrics = panel, horizon, season_length, tuple(metrics)
-        n_windows, n_series = folds.shape
+        self.panel, self.horizon, self.season_length = panel, folds.horizon, season_length
+        self.metrics = tuple(metrics)
+        n_windows, n_series = folds.ends.shape
         self.series = np.repeat(np.arange(n_series), n_windows)
-        self.ends = folds.T.reshape(-1)
-        starts = panel.indptr[self.series] + self.ends
-        self.y = panel.values[starts[:, None] + np.arange(horizon)]
-        units = np.repeat(_units(panel, folds, unit_rows), n_windows, axis=0).reshape(-1)
-        scales = {"mase": self._scale(folds, squared=False), "rmsse": self._scale(folds, squared=True)}
-        self.scales = pd.DataFrame({"unit": units, **scales})
         self.folds = np.tile(np.arange(n_windows), n_series)
-        self.cutoffs = np.repeat(panel.times[starts - 1], panel.values.shape[1])
+        ends = folds.ends.T.reshape(-1)
+        self.starts = ends + folds.gap
+        tested = panel.indptr[self.series] + self.starts
+        self.y = panel.values[tested[:, None] + np.arange(self.horizon)]
+        self.cutoffs = np.repeat(panel.times[panel.indptr[self.series] + ends - 1], panel.values.shape[1])
+        units = np.repeat(_units(panel, folds.ends, unit_rows), n_windows, axis=0).reshape(-1)
+        scales = {name: self._scale(folds.ends, squared=name == "rmsse") for name in ("mase", "rmsse")}
+        self.scales = pd.DataFrame({"unit": units, **scales})
 
-    def _scale(self, folds: NDArray[np.int64], *, squared: bool) -> FloatArray:
+    def _scale(self, ends: NDArray[np.int64], *, squared: bool) -> FloatArray:
         scales = []
-        for start, stop, ends in zip(self.panel.indptr[:-1], self.panel.indptr[1:], folds.T, strict=True):
+        for start, stop, own in zip(self.panel.indptr[:-1], self.panel.indptr[1:], ends.T, strict=True):
             history = self.panel.values[start:stop].T
-            scales.append(formulas.seasonal_scale(history, self.season_length, squared=squared)[:, ends].T)
+            scales.append(formulas.seasonal_scale(history, self.season_length, squared=squared)[:, own].T)
         return np.concatenate(scales).reshape(-1)
 
     def _labels(self) -> pd.DataFrame:
         """Of each cell the series, the cutoff, the fold, and the series' static covariates."""
         panel, channels = self.panel, self.panel.values.shape[1]
-        series = np.repeat(self.series, channels)
-        labels = panel.static_frame().iloc[series].reset_index(drop=True)
-        labels.insert(0, panel.schema.id_col, panel.labels[self.series].reshape(-1))
-        labels.insert(1, "cutoff", panel.stamps(self.cutoffs))
-        labels.insert(2, "fold", np.repeat(self.folds, channels))
-        return labels.infer_objects()
+        of_series = panel.static_frame().iloc[np.repeat(self.series, channels)].reset_index(drop=True)
+        labels = {
+            panel.schema.id_col: panel.labels[self.series].reshape(-1),
+            "cutoff": panel.stamps(self.cutoffs),
+            "fold": np.repeat(self.folds, channels),
+        }
+        return pd.DataFrame(labels | {str(c): of_series[c] for c in of_series if c not in labels}).infer_objects()
 
     def result(self, runs: Sequence[Run]) -> BacktestResult:
         """Put the runs side by side."""
@@ -77,7 +80,7 @@ class Judge:
         for run in runs:
             blocks.append(np.swapaxes(run.values, 0, 1).reshape(len(self.series), *run.values.shape[2:]))
             names += [run.name, *interval_columns(run.name, run.levels)[0]]
-        forecasts = forecast_frame(panel, self.series, self.ends, np.concatenate(blocks, axis=-1), names)
+        forecasts = forecast_frame(panel, self.series, self.starts, np.concatenate(blocks, axis=-1), names)
         forecasts.insert(2, "cutoff", panel.stamps(np.repeat(self.cutoffs, self.horizon)))
         return BacktestResult(
             forecasts=forecasts,
