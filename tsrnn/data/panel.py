@@ -292,6 +292,28 @@ class Panel:
         )
         return cut.filled().values
 
+    def rows_until(self, stamp: Any) -> NDArray[np.int64]:
+        """How many rows of each series lie at or before a stamp, shape (N,).
+
+        Parameters
+        ----------
+        stamp : str, int or timestamp
+            Without a time zone, in that of the data.
+
+        Raises
+        ------
+        DataError
+            If it is no stamp of these data.
+
+        Examples
+        --------
+        >>> days = pd.date_range("2024-01-01", periods=9)
+        >>> Panel.from_frame(pd.Series(1.0, index=days)).rows_until("2024-01-03").tolist()
+        [3]
+        """
+        last = validation.parse_stamp(stamp, self.times, self.zone, by_days=self.freq.by_days)
+        return np.add.reduceat((self.times <= last).astype(np.int64), self.indptr[:-1])
+
     def slice(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> "Panel":
         """Rows ``starts[i]`` up to ``stops[i]`` of every series, counted from its own first row."""
         lengths = stops - starts
@@ -424,6 +446,11 @@ class Panel:
         names = [[c if len(self.ids) == 1 else f"{i}/{c}" for c in channels] for i in self.ids]
         return np.asarray(names, dtype=object)
 
+    def static_frame(self) -> pd.DataFrame:
+        """Static covariates: a row a series, a column a covariate, categories by their labels."""
+        columns = encoding.decode(self.static, self.schema.static_covariates, self.levels)
+        return pd.DataFrame(columns, index=pd.RangeIndex(len(self.ids))).infer_objects()
+
     def to_frame(self) -> pd.DataFrame:
         """Back to a long frame in the order of the rows that came in, rows of gaps left out.
 
@@ -442,8 +469,7 @@ class Panel:
         }
         columns |= dict(zip(targets, self.values[kept].T, strict=True))
         columns |= encoding.decode(self.covariates[kept], self.schema.covariates, self.levels)
-        static = self.static[series[kept]] if self.schema.static_covariates else np.zeros((len(kept), 0))
-        columns |= encoding.decode(static, self.schema.static_covariates, self.levels)
+        columns |= {str(name): column.to_numpy()[series[kept]] for name, column in self.static_frame().items()}
         return pd.DataFrame(columns).infer_objects()
 
 
