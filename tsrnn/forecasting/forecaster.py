@@ -108,6 +108,8 @@ class Forecaster(AbstractForecaster):
         if the output says so, and quantiles.
     random_state : int, default 0
         Seed of the weights, the windows drawn, the dropout and the paths. Same seed, same machine: same bits.
+    alias : str, optional
+        Name of the forecast's columns; by default that of the network, or of the cell of a `Recursive` one.
     precision : {"float32", "bfloat16", "float64"}, default "float32"
         What is computed in. ``"float64"`` is everything: data, weights, optimizer. ``"bfloat16"`` is the network alone;
         its weights, the optimizer, the statistics of the windows and the loss stay in float32. In all of them a seed
@@ -152,6 +154,7 @@ class Forecaster(AbstractForecaster):
         training: Training = Training(),  # noqa: B008  a frozen value
         n_paths: int = 200,
         random_state: int = 0,
+        alias: str | None = None,
         precision: Precision = "float32",
     ) -> None:
         self.network = network
@@ -165,12 +168,14 @@ class Forecaster(AbstractForecaster):
         self.training = training
         self.n_paths = n_paths
         self.random_state = random_state
+        self.alias = alias
         self.precision = precision
 
     @property
     def name(self) -> str:
-        """The network's class name; of a `Recursive`, that of its cell."""
-        return self.network.cell if isinstance(self.network, Recursive) else type(self.network).__name__
+        """The alias, or the network's class name; of a `Recursive`, that of its cell."""
+        usual = self.network.cell if isinstance(self.network, Recursive) else type(self.network).__name__
+        return self.alias or usual
 
     @property
     def default_level(self) -> tuple[float, ...]:
