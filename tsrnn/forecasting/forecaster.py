@@ -492,11 +492,11 @@ class Forecaster(AbstractForecaster):
         return self.season_length
 
     def _device_panel(self, panel: Panel, fitted: Fitted | None) -> DevicePanel:
-        """The panel's rows in network units, padded so that panels of similar size share a program."""
+        """The rows in network units, padded so that cuts of one panel, and panels of similar size, share a program."""
         raw, panel = panel, panel.filled()
         filled = panel is not raw
         panel = panel if fitted is None else fitted.transform(panel)
-        n_rows, n_series = _bucket(len(panel.times)), _bucket(len(panel.ids))
+        n_rows, n_series = _bucket(max(len(panel.times), panel.room)), _bucket(len(panel.ids))
         values = np.full((n_rows, panel.values.shape[1]), np.nan, self._dtype)
         values[: len(panel.times)] = panel.values
         first = np.pad(panel.indptr[:-1].astype(np.int32), (0, n_series - len(panel.ids)))
@@ -582,10 +582,12 @@ def _valid_batches(
         return None
     n_batches = min(_MAX_VALID_BATCHES, 1 << (max(1, -(-windows.total // batch_size)) - 1).bit_length())
     spread = np.linspace(0, windows.total - 1, n_batches * batch_size).round().astype(np.int64)
-    series, known = windows.locate(spread)
-    where = series.astype(np.int32), known.astype(np.int32)
-    flat = _gather(rows, *where, context_length=context_length, horizon=horizon)
-    return Batch(*(leaf.reshape(n_batches, batch_size, *leaf.shape[1:]) for leaf in flat))
+    places = [place.astype(np.int32).reshape(n_batches, batch_size) for place in windows.locate(spread)]
+    parts = [
+        _gather(rows, *where, context_length=context_length, horizon=horizon) for where in zip(*places, strict=True)
+    ]
+    batches: Batch = jax.tree.map(lambda *leaves: np.stack(leaves), *parts)
+    return batches
 
 
 def _checked_quantiles(output: AbstractOutput, quantiles: Sequence[float]) -> Array:
