@@ -4,33 +4,25 @@ Nothing after a cutoff touches a model: it is cloned, so the caller's stays as i
 rows up to the cutoff; the scales of `mase` and `rmsse` come from these rows too.
 """
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
 from tsrnn.data import Panel, Roles, Schema
 from tsrnn.data.kinds import Tabular
-from tsrnn.evaluation import metrics as formulas
+from tsrnn.evaluation.judge import METRICS, Judge, Run, check_metrics
 from tsrnn.evaluation.result import BacktestInterrupted, BacktestResult
 from tsrnn.evaluation.splits import fold_ends
-from tsrnn.forecasting.base import AbstractForecaster, forecast_frame, interval_columns
+from tsrnn.forecasting.base import AbstractForecaster, interval_columns
 
 __all__ = ["METRICS", "BacktestEvent", "BacktestInterrupted", "BacktestResult", "backtest"]
 
 FloatArray = NDArray[np.float64]
-
-USUAL = ("mase", "rmsse", "mae", "rmse", "smape", "mape", "wape", "pinball", "coverage")
-"""The metrics taken when none are asked for."""
-
-METRICS = (*USUAL, "bias", "mse", "msse", "wql", "winkler", "msis")
-"""Names that ``metrics`` may hold; see `tsrnn.evaluation.metrics`."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +131,7 @@ def backtest(
     """
     named = _named(models)
     horizon = _common_horizon(named)
-    asked = _check_metrics(metrics, level)
+    asked = check_metrics(metrics, level)
     if refit < 0 or int(refit) != refit:
         raise ValueError(f"refit must be True, False or the number of folds from fit to fit, got {refit!r}.")
     panel = Panel.from_frame(df, Schema(**roles), freq)
@@ -147,9 +139,9 @@ def backtest(
     needed, why = max(model._rows_needed() for model in named.values())
     folds = fold_ends(panel, horizon=horizon, n_windows=n_windows, step_size=step_size, rows_needed=needed, why=why)
     season = panel.freq.season_length if season_length is None else season_length
-    judge = _Judge(panel, folds, horizon, season, asked, _units(panel, folds, unit_rows))
+    judge = Judge(panel, folds, horizon, season, asked, unit_rows)
     every = int(refit) or n_windows
-    runs: list[_Run] = []
+    runs: list[Run] = []
     try:
         for name, model in named.items():
             levels = model.default_level if level is None else tuple(level) if model.default_level else ()
@@ -157,16 +149,6 @@ def backtest(
     except KeyboardInterrupt as stop:
         raise BacktestInterrupted(judge.result(runs) if runs else None) from stop
     return judge.result(runs)
-
-
-@dataclass(frozen=True)
-class _Run:
-    """What a model gave: forecasts of shape (n_windows, N, H, C, 1 + Q)."""
-
-    name: str
-    levels: tuple[float, ...]
-    values: FloatArray
-    timings: list[dict[str, Any]]
 
 
 def _run(
@@ -177,7 +159,7 @@ def _run(
     levels: tuple[float, ...],
     every: int,
     on_event: Callable[[BacktestEvent], object] | None,
-) -> _Run:
+) -> Run:
     """At every ``every``-th cutoff fit a clone on what is known; forecast from there to the next fit."""
     tell = on_event or (lambda event: None)
     _, quantiles = interval_columns(name, levels)
@@ -195,98 +177,7 @@ def _run(
         blocks.append(values.reshape(len(ends), n_series, *values.shape[1:]))
         timings.append({"model": name, "fold": fold, "fit_s": ready - start, "predict_s": done - ready})
         tell(BacktestEvent(name, fold, n_windows, done - start))
-    return _Run(name, levels, np.concatenate(blocks), timings)
-
-
-class _Judge:
-    """Turns forecasts into frames and figures; everything goes by series, then cutoff, then channel."""
-
-    def __init__(
-        self,
-        panel: Panel,
-        folds: NDArray[np.int64],
-        horizon: int,
-        season_length: int,
-        metrics: Sequence[str],
-        units: FloatArray,
-    ) -> None:
-        self.panel, self.horizon, self.season_length, self.metrics = panel, horizon, season_length, metrics
-        n_windows, n_series = folds.shape
-        self.series = np.repeat(np.arange(n_series), n_windows)
-        self.ends = folds.T.reshape(-1)
-        starts = panel.indptr[self.series] + self.ends
-        self.y = panel.values[starts[:, None] + np.arange(horizon)]
-        self.cutoffs = np.repeat(panel.times[starts - 1], panel.values.shape[1])
-        self.units = np.repeat(units, n_windows, axis=0).reshape(-1)
-        self.scale = {"mase": self._scale(folds, squared=False), "rmsse": self._scale(folds, squared=True)}
-        self.scale |= {"msis": self.scale["mase"], "msse": self.scale["rmsse"]}
-
-    def _scale(self, folds: NDArray[np.int64], *, squared: bool) -> FloatArray:
-        scales = []
-        for start, stop, ends in zip(self.panel.indptr[:-1], self.panel.indptr[1:], folds.T, strict=True):
-            history = self.panel.values[start:stop].T
-            scales.append(formulas.seasonal_scale(history, self.season_length, squared=squared)[:, ends].T)
-        return np.concatenate(scales).reshape(-1)
-
-    def result(self, runs: Sequence[_Run]) -> BacktestResult:
-        """Put the runs side by side."""
-        panel, schema = self.panel, self.panel.schema
-        cells = {schema.id_col: panel.labels[self.series].reshape(-1), "cutoff": panel.stamps(self.cutoffs)}
-        names, blocks, scores = ["y"], [self.y[..., None]], []
-        for run in runs:
-            values = np.swapaxes(run.values, 0, 1).reshape(len(self.series), *run.values.shape[2:])
-            names += [run.name, *interval_columns(run.name, run.levels)[0]]
-            blocks.append(values)
-            scores.append(pd.DataFrame({"model": run.name, **cells, **self._score(run.levels, values)}))
-        forecasts = forecast_frame(panel, self.series, self.ends, np.concatenate(blocks, axis=-1), names)
-        forecasts.insert(2, "cutoff", panel.stamps(np.repeat(self.cutoffs, self.horizon)))
-        return BacktestResult(
-            forecasts=forecasts,
-            metrics=pd.concat(scores, ignore_index=True).infer_objects(),
-            timings=pd.DataFrame([row for run in runs for row in run.timings]),
-            horizon=self.horizon,
-            season_length=self.season_length,
-            panel=panel,
-            scale=self.scale["mase"],
-        )
-
-    def _score(self, levels: Sequence[float], values: FloatArray) -> dict[str, FloatArray]:
-        """Figures of one model, each of shape (B * C,), from its forecasts of shape (B, H, C, 1 + Q)."""
-        y = np.swapaxes(self.y, 1, 2).reshape(-1, self.horizon)
-        flat = np.swapaxes(values, 1, 2).reshape(len(y), self.horizon, -1)
-        point, bounds = flat[..., 0], flat[..., 1:]
-        scores: dict[str, FloatArray] = {}
-        for name in self.metrics:
-            if name in ("coverage", "winkler", "msis"):
-                for i, p in enumerate(levels):
-                    lo, hi = bounds[..., 2 * i], bounds[..., 2 * i + 1]
-                    if name == "coverage":
-                        scores[f"coverage-{p:g}"] = formulas.coverage(y, lo, hi)
-                    elif name == "winkler":
-                        scores[f"winkler-{p:g}"] = formulas.winkler(y, lo, hi, p)
-                    elif p == 95:
-                        scores[name] = formulas.msis(y, lo, hi, self.scale[name])
-            elif name == "pinball":
-                scores[name] = formulas.pinball(y, bounds, interval_columns("", levels)[1])
-            elif name == "wql":
-                scores[name] = formulas.wql(y, flat, [0.5, *interval_columns("", levels)[1]])
-            elif name in ("mae", "mse", "rmse", "bias"):
-                unit = self.units[:, None]
-                scores[name] = getattr(formulas, name)(y / unit, point / unit)
-            else:
-                scale = (self.scale[name],) if name in self.scale else ()
-                scores[name] = getattr(formulas, name)(y, point, *scale)
-        return scores
-
-
-def _units(panel: Panel, folds: NDArray[np.int64], rows: int | None) -> FloatArray:
-    """Unit of the errors of each series and channel, shape (N, C)."""
-    if rows is None:
-        return np.ones((len(panel.ids), panel.values.shape[1]))
-    if not 2 <= rows <= folds[0].min():
-        raise ValueError(f"unit_rows must lie in 2 to {folds[0].min()}, the rows before the first cutoff, got {rows}.")
-    units = np.stack([np.nanstd(panel.values[start : start + rows], axis=0) for start in panel.indptr[:-1]])
-    return np.where(units > 0, units, np.nan)
+    return Run(name, levels, np.concatenate(blocks), timings)
 
 
 def _named(
@@ -326,15 +217,3 @@ def _common_horizon(named: Mapping[str, AbstractForecaster]) -> int:
         listed = ", ".join(f"{name}: {horizon}" for name, horizon in horizons.items())
         raise ValueError(f"all models of a backtest must have the same horizon, got {listed}.")
     return next(iter(horizons.values()))
-
-
-def _check_metrics(metrics: Sequence[str] | None, level: Sequence[float] | None) -> tuple[str, ...]:
-    asked = USUAL if metrics is None else tuple(metrics)
-    for name in asked:
-        if name not in METRICS:
-            near = difflib.get_close_matches(name, METRICS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"no metric is called {name!r}.{hint} There are: {', '.join(METRICS)}.")
-    if "msis" in asked and 95 not in (level or ()):
-        raise ValueError("msis is a score of 95 % intervals; ask for them, as in level=[95].")
-    return asked
