@@ -82,7 +82,7 @@ def test_backtest_prints_the_leaderboard_and_last_the_folder(run_file, tmp_path)
         [m, f"{v:.4g}"] for m, v in zip(board["model"], board["mase"], strict=True)
     ]
     assert re.fullmatch(r"1 series, 40 rows, freq=D\nNaive: [\d.]+ s\nSeasonalNaive: [\d.]+ s\n", result.stderr)
-    assert pd.read_csv(out / "forecasts.csv")["cutoff"].nunique() == 3
+    assert pd.read_parquet(out / "forecasts.parquet")["cutoff"].nunique() == 3
 
 
 def test_progress_of_refits(run_file, tmp_path):
@@ -97,7 +97,7 @@ def test_progress_of_refits(run_file, tmp_path):
 def test_several_overrides(run_file, tmp_path):
     options = ["--set", "backtest.horizon=2", "--set", "models={Drift: Drift}", "--out", str(tmp_path / "out")]
     assert CliRunner().invoke(app, ["backtest", str(run_file), *options]).exit_code == 0
-    forecasts = pd.read_csv(tmp_path / "out" / "forecasts.csv")
+    forecasts = pd.read_parquet(tmp_path / "out" / "forecasts.parquet")
     assert len(forecasts) == 4
     assert "Drift" in forecasts
 

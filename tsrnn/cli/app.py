@@ -72,15 +72,9 @@ def backtest(
 
         settings = BacktestConfig.load(config, overrides)
         prepare()
-        from tsrnn.evaluation import BacktestEvent
         from tsrnn.runs import run_backtest
 
-        def say(event: BacktestEvent) -> None:
-            if event.seconds is not None:
-                fold = f", fold {event.fold + 1} of {event.n_windows}" if settings.backtest.refit else ""
-                typer.echo(f"{event.model}{fold}: {event.seconds:.1f} s", err=True)
-
-        folder = run_backtest(settings, out, on_event=say, on_read=lambda line: typer.echo(line, err=True))
+        folder = run_backtest(settings, out, say=lambda line: typer.echo(line, err=True))
         print_table(pd.read_csv(folder / "leaderboard.csv"), folder / "leaderboard.csv")
         typer.echo(folder)
 

@@ -39,12 +39,15 @@ class BacktestEvent:
         Folds in all.
     seconds : float, optional
         Time for fitting and forecasting; None when it begins.
+    fitted : forecaster, optional
+        The fitted clone; None when it begins.
     """
 
     model: str
     fold: int
     n_windows: int
     seconds: float | None = None
+    fitted: AbstractForecaster | None = None
 
 
 def backtest(
@@ -176,7 +179,7 @@ def _run(
         done = perf_counter()
         blocks.append(values.reshape(len(ends), n_series, *values.shape[1:]))
         timings.append({"model": name, "fold": fold, "fit_s": ready - start, "predict_s": done - ready})
-        tell(BacktestEvent(name, fold, n_windows, done - start))
+        tell(BacktestEvent(name, fold, n_windows, done - start, fitted))
     return Run(name, levels, np.concatenate(blocks), timings)
 
 
