@@ -19,6 +19,7 @@ from tsrnn.config import BacktestConfig, ConfigError, DetectConfig
 from tsrnn.data import DataError
 from tsrnn.evaluation import backtest
 from tsrnn.forecasting.baselines import Naive, SeasonalNaive
+from tsrnn.forecasting.conformal import Conformal
 from tsrnn.forecasting.forecaster import Forecaster
 from tsrnn.nn.networks import GRU
 from tsrnn.report.sensors import plot_events
@@ -115,7 +116,8 @@ def test_provenance(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def told():
-        models = {"GRU": Forecaster(GRU(), horizon=7, random_state=3), "Naive": Naive(horizon=7)}
+        network = Forecaster(GRU(), horizon=7, random_state=3)
+        models = {"GRU": network, "Naive": Naive(horizon=7), "Safe": Conformal(network)}
         return provenance("visits.csv", visits(), models)
 
     origin = told()
@@ -125,7 +127,7 @@ def test_provenance(tmp_path, monkeypatch):
     assert (origin["data"]["rows"], origin["data"]["columns"]) == (120, ["unique_id", "ds", "y"])
     assert origin["hardware"]["cores"] == os.cpu_count()
     assert origin["hardware"]["cpu"]
-    assert (origin["git"], origin["seeds"]) == (None, {"GRU": 3})
+    assert (origin["git"], origin["seeds"]) == (None, {"GRU": 3, "Safe": 3})
 
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
     Path("notes.txt").write_text("first")
@@ -143,10 +145,10 @@ NETWORK = "{network: {type: GRU, hidden_size: 2}, context_length: 7, training: {
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A run with a network that is fitted in each of two folds, and a model around another."""
+    """A run with a network that is fitted in each of two folds, beside a baseline."""
     folder = tmp_path_factory.mktemp("trained")
     visits().to_csv(folder / "visits.csv", index=False)
-    models = f"models={{GRU/2: {NETWORK}, Naive: Naive, Safe: {{type: Conformal, n_windows: 3, model: {NETWORK}}}}}"
+    models = f"models={{GRU/2: {NETWORK}, Naive: Naive}}"
     options = [
         f"data.path={folder / 'visits.csv'}",
         "backtest={horizon: 7, n_windows: 2, refit: true}",
@@ -163,7 +165,7 @@ def test_saved_models_are_those_of_the_last_fold(trained):
     forecasts = pd.read_parquet(folder / "forecasts.parquet")
     last = forecasts[forecasts["cutoff"] == forecasts["cutoff"].max()]
     np.testing.assert_array_equal(model.predict()["GRU"], last["GRU/2"])
-    assert {path.name for path in (folder / "models").iterdir()} == {"GRU%2F2", "Naive", "Safe"}
+    assert {path.name for path in (folder / "models").iterdir()} == {"GRU%2F2", "Naive"}
 
 
 def test_training_is_told_for_every_fit(trained):
@@ -187,11 +189,6 @@ def test_the_log_holds_what_was_said(trained):
     assert re.match(r"GRU/2, fold 1 of 2: [\d.]+ s; 4 steps in ", said[1])
     stamps = [datetime.fromisoformat(stamp) for stamp, _ in lines]
     assert stamps == sorted(stamps)
-
-
-def test_seeds(trained):
-    folder, _ = trained
-    assert json.loads((folder / "provenance.json").read_text())["seeds"] == {"GRU/2": 3, "Safe": 3}
 
 
 def test_warnings_are_lines_of_the_log(config, tmp_path):

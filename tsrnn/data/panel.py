@@ -292,6 +292,28 @@ class Panel:
         )
         return cut.filled().values
 
+    def rows_until(self, stamp: Any) -> NDArray[np.int64]:
+        """How many rows of each series lie at or before a stamp, shape (N,).
+
+        Parameters
+        ----------
+        stamp : str, int or timestamp
+            Without a time zone, in that of the data.
+
+        Raises
+        ------
+        DataError
+            If it is no stamp of these data.
+
+        Examples
+        --------
+        >>> days = pd.date_range("2024-01-01", periods=9)
+        >>> Panel.from_frame(pd.Series(1.0, index=days)).rows_until("2024-01-03").tolist()
+        [3]
+        """
+        last = validation.parse_stamp(stamp, self.times, self.zone, by_days=self.freq.by_days)
+        return np.add.reduceat((self.times <= last).astype(np.int64), self.indptr[:-1])
+
     def slice(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> "Panel":
         """Rows ``starts[i]`` up to ``stops[i]`` of every series, counted from its own first row."""
         lengths = stops - starts

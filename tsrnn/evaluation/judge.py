@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tsrnn.data import Panel
 from tsrnn.evaluation import metrics as formulas
 from tsrnn.evaluation.result import BacktestResult
+from tsrnn.evaluation.splits import Folds
 from tsrnn.forecasting.base import forecast_frame, interval_columns
 
 __all__ = ["METRICS", "USUAL", "Judge", "Run", "check_metrics"]
@@ -41,28 +42,28 @@ class Judge:
     def __init__(
         self,
         panel: Panel,
-        folds: NDArray[np.int64],
-        horizon: int,
+        folds: Folds,
         season_length: int,
         metrics: Sequence[str],
         unit_rows: int | None,
     ) -> None:
-        self.panel, self.horizon, self.season_length, self.metrics = panel, horizon, season_length, metrics
-        n_windows, n_series = folds.shape
+        self.panel, self.horizon, self.season_length, self.metrics = panel, folds.horizon, season_length, metrics
+        n_windows, n_series = folds.ends.shape
         self.series = np.repeat(np.arange(n_series), n_windows)
-        self.ends = folds.T.reshape(-1)
-        starts = panel.indptr[self.series] + self.ends
-        self.y = panel.values[starts[:, None] + np.arange(horizon)]
-        self.cutoffs = np.repeat(panel.times[starts - 1], panel.values.shape[1])
-        self.units = np.repeat(_units(panel, folds, unit_rows), n_windows, axis=0).reshape(-1)
-        self.scale = {"mase": self._scale(folds, squared=False), "rmsse": self._scale(folds, squared=True)}
+        ends = folds.ends.T.reshape(-1)
+        self.starts = ends + folds.gap
+        tested = panel.indptr[self.series] + self.starts
+        self.y = panel.values[tested[:, None] + np.arange(self.horizon)]
+        self.cutoffs = np.repeat(panel.times[panel.indptr[self.series] + ends - 1], panel.values.shape[1])
+        self.units = np.repeat(_units(panel, folds.ends, unit_rows), n_windows, axis=0).reshape(-1)
+        self.scale = {name: self._scale(folds.ends, squared=name == "rmsse") for name in ("mase", "rmsse")}
         self.scale |= {"msis": self.scale["mase"], "msse": self.scale["rmsse"]}
 
-    def _scale(self, folds: NDArray[np.int64], *, squared: bool) -> FloatArray:
+    def _scale(self, ends: NDArray[np.int64], *, squared: bool) -> FloatArray:
         scales = []
-        for start, stop, ends in zip(self.panel.indptr[:-1], self.panel.indptr[1:], folds.T, strict=True):
+        for start, stop, own in zip(self.panel.indptr[:-1], self.panel.indptr[1:], ends.T, strict=True):
             history = self.panel.values[start:stop].T
-            scales.append(formulas.seasonal_scale(history, self.season_length, squared=squared)[:, ends].T)
+            scales.append(formulas.seasonal_scale(history, self.season_length, squared=squared)[:, own].T)
         return np.concatenate(scales).reshape(-1)
 
     def result(self, runs: Sequence[Run]) -> BacktestResult:
@@ -75,7 +76,7 @@ class Judge:
             names += [run.name, *interval_columns(run.name, run.levels)[0]]
             blocks.append(values)
             scores.append(pd.DataFrame({"model": run.name, **cells, **self._score(run.levels, values)}))
-        forecasts = forecast_frame(panel, self.series, self.ends, np.concatenate(blocks, axis=-1), names)
+        forecasts = forecast_frame(panel, self.series, self.starts, np.concatenate(blocks, axis=-1), names)
         forecasts.insert(2, "cutoff", panel.stamps(np.repeat(self.cutoffs, self.horizon)))
         return BacktestResult(
             forecasts=forecasts,

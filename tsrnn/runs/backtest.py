@@ -60,7 +60,7 @@ def run_backtest(
         models = build_models(config)
         frame, panel = read_data(config)
         log(panel.describe())
-        folds = config.backtest.model_dump(exclude={"horizon"})
+        folds = config.backtest.model_dump()
         stopped = False
         with run_folder(config.name, out) as (folder, part):
             log.into(part / "log.txt")
@@ -124,15 +124,18 @@ class _Watch:
 def build_models(config: BacktestConfig) -> dict[str, AbstractForecaster]:
     """The models of a run file, unfitted."""
     models = {}
-    shared = {"horizon": config.backtest.horizon, "random_state": config.seed}
+    reach = config.backtest.gap + config.backtest.horizon
+    shared = {"horizon": reach, "random_state": config.seed}
     for name, spec in config.models.items():
         where = ("models", name)
         try:
             models[name] = from_spec(spec, where=where, **shared)
         except SpecError as error:
             raise config.error(error.where, str(error)) from None
-        if models[name].horizon != config.backtest.horizon:
-            raise config.error((*where, "horizon"), "differs from backtest.horizon; leave it out here.")
+        if models[name].horizon < reach:
+            raise config.error(
+                (*where, "horizon"), f"is less than gap and horizon of the backtest, {reach}; leave it out."
+            )
         if name in (config.data.id_col, config.data.time_col, "cutoff", "y"):
             raise config.error(where, "another column of the forecasts has this name; choose a different one.")
     return models
@@ -166,7 +169,7 @@ def _load(config: BacktestConfig) -> pd.DataFrame:
 
 def _resolved(config: BacktestConfig, models: Mapping[str, AbstractForecaster]) -> dict[str, Any]:
     """The run file with every default written out; what stands once for all models is not repeated."""
-    shared = [("horizon", config.backtest.horizon), ("random_state", config.seed)]
+    shared = [("horizon", config.backtest.gap + config.backtest.horizon), ("random_state", config.seed)]
     specs = {
         name: {key: value for key, value in to_spec(model).items() if (key, value) not in shared}
         for name, model in models.items()
