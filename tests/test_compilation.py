@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from tsrnn.data import Panel
 from tsrnn.data.synthetic import generate_series
 from tsrnn.forecasting import forecaster
 from tsrnn.training import loop
+from tsrnn.training.compilation import make_room
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -87,3 +89,14 @@ def test_the_line_in_the_readme_keeps_programs_for_the_next_process(tmp_path):
     ]
     assert missed[0] > missed[1] == 0
     assert [path for path in tmp_path.iterdir() if path.name.startswith("jit__steps")]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux counts memory maps")
+def test_programs_are_let_go_before_memory_maps_run_out():
+    double = jax.jit(lambda x: 2 * x)
+    double(1.0)
+    make_room()
+    assert double._cache_size() == 1
+    make_room(share=0.0)
+    assert double._cache_size() == 0
+    assert double(2.0) == 4.0

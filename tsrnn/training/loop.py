@@ -21,7 +21,7 @@ from jaxtyping import PRNGKeyArray
 from numpy.typing import NDArray
 
 from tsrnn.training.checkpoint import Checkpoints, fingerprint
-from tsrnn.training.compilation import compile_seconds
+from tsrnn.training.compilation import compile_seconds, make_room
 from tsrnn.training.devices import batch_mesh, batches, check_alike, everywhere, is_first, member_mesh, shared, using
 from tsrnn.training.log import Record, Report, open_log
 from tsrnn.training.optimizer import Numbers, Optimizer
@@ -131,6 +131,7 @@ def train(
     """
     optimizer = optimizer or Optimizer()
     check_alike((params, data))
+    make_room()
     began, compiling = time.perf_counter(), compile_seconds()
     run = _fresh(params, optimizer, training, carry)
     stopped = False
@@ -231,6 +232,7 @@ def train_members(
     if training.log is not None or training.checkpoint is not None:
         raise ValueError("log and checkpoint are for single runs; train the members one by one, or without them.")
     check_alike((params, data))
+    make_room()
     began, compiling = time.perf_counter(), compile_seconds()
     runs = [_fresh(p, optimizer, training, carry) for p, optimizer in zip(params, each, strict=True)]
     stopped, done = False, 0
