@@ -13,8 +13,10 @@ __version__ = version("tsrnn")
 _FACE = {
     "data": ("DataError", "DataWarning", "Panel", "read_csv", "read_table"),
     "forecasting.baselines": ("Drift", "HistoricAverage", "Naive", "Naive2", "SeasonalNaive"),
+    "forecasting.classical": ("StatsForecast",),
     "forecasting.conformal": ("Conformal",),
     "forecasting.forecaster": ("Forecaster",),
+    "forecasting.lags": ("LagRegressor",),
     "forecasting.spec": ("load",),
     "nn.distributions": ("NegativeBinomial", "Normal", "StudentT"),
     "nn.networks": ("GRU", "LSTM", "RNN", "SLSTM", "MinGRU", "MinLSTM"),

@@ -10,8 +10,10 @@ from tsrnn.forecasting.baselines import HistoricAverage as HistoricAverage
 from tsrnn.forecasting.baselines import Naive as Naive
 from tsrnn.forecasting.baselines import Naive2 as Naive2
 from tsrnn.forecasting.baselines import SeasonalNaive as SeasonalNaive
+from tsrnn.forecasting.classical import StatsForecast as StatsForecast
 from tsrnn.forecasting.conformal import Conformal as Conformal
 from tsrnn.forecasting.forecaster import Forecaster as Forecaster
+from tsrnn.forecasting.lags import LagRegressor as LagRegressor
 from tsrnn.forecasting.spec import load as load
 from tsrnn.nn.distributions import NegativeBinomial as NegativeBinomial
 from tsrnn.nn.distributions import Normal as Normal

@@ -20,7 +20,7 @@ from tsrnn.evaluation.result import BacktestInterrupted, BacktestResult
 from tsrnn.evaluation.splits import Folds, make_folds
 from tsrnn.forecasting.base import AbstractForecaster, interval_columns
 
-__all__ = ["METRICS", "BacktestEvent", "BacktestInterrupted", "BacktestResult", "backtest"]
+__all__ = ["METRICS", "BacktestEvent", "BacktestInterrupted", "BacktestResult", "backtest", "plan_folds"]
 
 FloatArray = NDArray[np.float64]
 
@@ -164,17 +164,15 @@ def backtest(
     1          Naive  1.06  7.43
     """
     named = _named(models)
-    tested = _tested(named, horizon, gap)
     asked = check_metrics(metrics, level)
     if refit < 0 or int(refit) != refit:
         raise ValueError(f"refit must be True, False or the number of folds from fit to fit, got {refit!r}.")
     panel = Panel.from_frame(df, Schema(**roles), freq)
     _check_names(named, panel.schema)
-    needed, why = max(model._rows_needed() for model in named.values())
-    folds = make_folds(
-        panel, horizon=tested, n_windows=n_windows, start=start, end=end, step_size=step_size, gap=gap,
+    folds = plan_folds(
+        named, panel, horizon=horizon, n_windows=n_windows, start=start, end=end, step_size=step_size, gap=gap,
         initial_train_size=initial_train_size, train_size=train_size, skip_folds=skip_folds,
-        allow_incomplete_fold=allow_incomplete_fold, rows_needed=needed, why=why,
+        allow_incomplete_fold=allow_incomplete_fold,
     )  # fmt: skip
     longer = _extended(panel, folds, max(model.horizon for model in named.values()))
     season = panel.freq.season_length if season_length is None else season_length
@@ -192,6 +190,27 @@ def backtest(
     except KeyboardInterrupt as stop:
         raise BacktestInterrupted(result() if runs else None) from stop
     return result()
+
+
+def plan_folds(
+    models: Mapping[str, AbstractForecaster], panel: Panel, *, horizon: int | None = None, gap: int = 0, **placed: Any
+) -> Folds:
+    """The folds of a backtest, without fitting anything.
+
+    Parameters
+    ----------
+    models : mapping of forecasters
+        By name.
+    panel : Panel
+        The data.
+    horizon, gap : int
+        As in `backtest`.
+    **placed
+        ``n_windows``, ``start`` ... as in `tsrnn.evaluation.splits.make_folds`.
+    """
+    tested = _tested(models, horizon, gap)
+    needed, why = max(model._rows_needed() for model in models.values())
+    return make_folds(panel, horizon=tested, gap=gap, rows_needed=needed, why=why, **placed)
 
 
 def _run(
