@@ -218,11 +218,14 @@ class BacktestConfig(RunFile):
         The folds.
     models : dict
         A specification under each name; see `tsrnn.forecasting.spec`.
+    save_models : bool, default True
+        Whether the models as fitted last are kept in ``models/`` of the run folder, for `tsrnn.load`.
     """
 
     data: DataSection
     backtest: BacktestSection
     models: dict[str, Any] = Field(min_length=1)
+    save_models: bool = True
 
 
 class SensorSection(_FileSection):

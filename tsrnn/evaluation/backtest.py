@@ -20,7 +20,7 @@ from tsrnn.evaluation.result import BacktestInterrupted, BacktestResult
 from tsrnn.evaluation.splits import Folds, make_folds
 from tsrnn.forecasting.base import AbstractForecaster, interval_columns
 
-__all__ = ["METRICS", "BacktestEvent", "BacktestInterrupted", "BacktestResult", "backtest"]
+__all__ = ["METRICS", "BacktestEvent", "BacktestInterrupted", "BacktestResult", "backtest", "plan_folds"]
 
 FloatArray = NDArray[np.float64]
 
@@ -39,12 +39,15 @@ class BacktestEvent:
         Folds in all.
     seconds : float, optional
         Time for fitting and forecasting; None when it begins.
+    fitted : forecaster, optional
+        The fitted clone; None when it begins.
     """
 
     model: str
     fold: int
     n_windows: int
     seconds: float | None = None
+    fitted: AbstractForecaster | None = None
 
 
 def backtest(
@@ -163,17 +166,15 @@ def backtest(
     1          Naive  1.06  7.43
     """
     named = _named(models)
-    tested = _tested(named, horizon, gap)
     asked = check_metrics(metrics, level, named)
     if refit < 0 or int(refit) != refit:
         raise ValueError(f"refit must be True, False or the number of folds from fit to fit, got {refit!r}.")
     panel = Panel.from_frame(df, Schema(**roles), freq)
     _check_names(named, panel.schema)
-    needed, why = max(model._rows_needed() for model in named.values())
-    folds = make_folds(
-        panel, horizon=tested, n_windows=n_windows, start=start, end=end, step_size=step_size, gap=gap,
+    folds = plan_folds(
+        named, panel, horizon=horizon, n_windows=n_windows, start=start, end=end, step_size=step_size, gap=gap,
         initial_train_size=initial_train_size, train_size=train_size, skip_folds=skip_folds,
-        allow_incomplete_fold=allow_incomplete_fold, rows_needed=needed, why=why,
+        allow_incomplete_fold=allow_incomplete_fold,
     )  # fmt: skip
     longer = _extended(panel, folds, max(model.horizon for model in named.values()))
     season = panel.freq.season_length if season_length is None else season_length
@@ -191,6 +192,27 @@ def backtest(
     except KeyboardInterrupt as stop:
         raise BacktestInterrupted(result() if runs else None) from stop
     return result()
+
+
+def plan_folds(
+    models: Mapping[str, AbstractForecaster], panel: Panel, *, horizon: int | None = None, gap: int = 0, **placed: Any
+) -> Folds:
+    """The folds of a backtest, without fitting anything.
+
+    Parameters
+    ----------
+    models : mapping of forecasters
+        By name.
+    panel : Panel
+        The data.
+    horizon, gap : int
+        As in `backtest`.
+    **placed
+        ``n_windows``, ``start`` ... as in `tsrnn.evaluation.splits.make_folds`.
+    """
+    tested = _tested(models, horizon, gap)
+    needed, why = max(model._rows_needed() for model in models.values())
+    return make_folds(panel, horizon=tested, gap=gap, rows_needed=needed, why=why, **placed)
 
 
 def _run(
@@ -216,7 +238,7 @@ def _run(
         blocks.append(_forecast(fitted, panel, group, quantiles))
         done = perf_counter()
         timings.append({"model": name, "fold": fold, "start": start, "fit_s": ready - began, "predict_s": done - ready})
-        tell(BacktestEvent(name, fold, n_windows, done - began))
+        tell(BacktestEvent(name, fold, n_windows, done - began, fitted))
         fold += len(group)
     return Run(name, levels, np.concatenate(blocks), timings)
 
