@@ -19,6 +19,7 @@ from tsrnn.forecasting.spec import load as load
 from tsrnn.nn.distributions import NegativeBinomial as NegativeBinomial
 from tsrnn.nn.distributions import Normal as Normal
 from tsrnn.nn.distributions import StudentT as StudentT
+from tsrnn.nn.esrnn import ESRNN as ESRNN
 from tsrnn.nn.networks import GRU as GRU
 from tsrnn.nn.networks import LSTM as LSTM
 from tsrnn.nn.networks import RNN as RNN
