@@ -83,6 +83,7 @@ def run_backtest(
                     "metrics.parquet": result.metrics,
                     "leaderboard.csv": result.leaderboard(),
                     "timings.csv": result.timings,
+                    **({"seeds.csv": result.over_seeds()} if result.seeded else {}),
                     "training.csv": pd.concat(watch.courses[1:] or watch.courses, ignore_index=True),
                 },
                 figures=figures,
@@ -187,7 +188,8 @@ def _page(result: BacktestResult, figures: "Mapping[str, Figure]", models: list[
         "forecast from them. "
         f"MASE and RMSSE are scaled by a season of {result.season_length}."
     )
-    left_out = [name for name in models if name not in set(board["model"])]
+    done = {result.seeded.get(name, name) for name in result.models}
+    left_out = [name for name in models if name not in done]
     if left_out:
         summary += f"\n\nInterrupted: {', '.join(left_out)} did not finish."
     note = "Means over cutoffs, then over series."
@@ -199,6 +201,7 @@ def _page(result: BacktestResult, figures: "Mapping[str, Figure]", models: list[
     return [
         html.Text(summary),
         html.Table(board, heading="Leaderboard", caption=note, lowest=lowest),
+        *([html.Table(result.over_seeds(), heading="Mean and spread over seeds")] if result.seeded else []),
         html.Figure(figures["forecasts"], heading="Forecasts", caption="The best models at the newest cutoffs."),
         html.Figure(figures["error_by_step"], heading="Error by step ahead"),
         html.Table(result.timings.round(2), heading="Time", caption="Seconds for each fit and the forecasts from it."),
