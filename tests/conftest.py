@@ -35,7 +35,7 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="module", autouse=True)
 def _programs_end_with_their_module():
-    """Each compiled program holds some memory maps, of which Linux gives a process 65,530: without this the suite runs out."""
+    """Programs hold memory maps, of which Linux gives a process 65,530: without this the suite runs out of them."""
     yield
     if jax is not None:
         jax.clear_caches()

@@ -2,19 +2,22 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import utilsforecast.losses as nixtla
+from sklearn.base import clone
 from sklearn.metrics import mean_pinball_loss
 from utilsforecast.evaluation import evaluate
 
-from tsrnn import LSTM, Forecaster, Training
-from tsrnn.data import DataError
+from tsrnn import LSTM, Conformal, Forecaster, Training
+from tsrnn.data import DataError, Panel
 from tsrnn.evaluation import BacktestEvent, BacktestInterrupted, backtest
 from tsrnn.evaluation import metrics as formulas
 from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.baselines import Drift, HistoricAverage, Naive, Naive2, SeasonalNaive
 
 H = 5
+TRAINED = Forecaster(LSTM(hidden_size=4), horizon=H, context_length=8, training=Training(max_steps=4, batch_size=4))
 BASELINES = [Naive(horizon=H), SeasonalNaive(horizon=H), Drift(horizon=H), HistoricAverage(horizon=H)]
 
 
@@ -108,29 +111,114 @@ def test_refit_says_what_a_model_was_fitted_on(ragged, refit, fits):
     assert result.timings["fold"].tolist() == fits
 
 
+FIVE = {"n_windows": 5, "refit": True}
+
+
+@pytest.mark.parametrize("train_size", [9, 30, 99])
+def test_a_sliding_window_is_learned_from_alone(ragged, train_size):
+    result = backtest([TrainedMean(horizon=H), HistoricAverage(horizon=H)], ragged, train_size=train_size, **FIVE)
+    windows = {(name, k): rows.tail(train_size) for name, k, rows, _ in known_rows(ragged, H, 5, H)}
+    pooled = [pd.concat([windows[name, k] for name in "cab"]).mean() for k in range(5)]
+    seen = result.forecasts["TrainedMean"].to_numpy().reshape(3, 5, H)
+    np.testing.assert_allclose(seen, np.broadcast_to(np.array(pooled)[None, :, None], seen.shape), rtol=1e-12)
+    alone = [[windows[name, k].mean()] * H for name in "cab" for k in range(5)]
+    np.testing.assert_allclose(result.forecasts["HistoricAverage"], np.ravel(alone), rtol=1e-12)
+
+
+@pytest.mark.parametrize("refit", [False, True, 2])
+def test_a_gap_leaves_out_the_first_steps(ragged, refit):
+    whole = backtest(BASELINES, ragged, n_windows=3, refit=refit)
+    late = backtest(BASELINES, ragged, n_windows=3, gap=2, step_size=H, refit=refit)
+    assert late.horizon == H - 2
+    columns = list(whole.forecasts)
+    pd.testing.assert_frame_equal(
+        late.forecasts[columns], whole.forecasts[np.arange(len(whole.forecasts)) % H >= 2].reset_index(drop=True)
+    )
+
+
+def test_longer_models_are_judged_by_the_steps_asked_for(ragged):
+    models = {"short": Drift(horizon=4), "long": Drift(horizon=H + 20)}
+    result = backtest(models, ragged, horizon=3, gap=1, n_windows=2, level=[])
+    assert result.horizon == 3
+    pd.testing.assert_series_equal(result.forecasts["short"], result.forecasts["long"], check_names=False)
+    assert len(result.history) == 60 + 43 + 51
+    with pytest.raises(ValueError, match="ask for models of a horizon of at least 5, got short: 4, long: 25"):
+        backtest(models, ragged, horizon=4, gap=1)
+
+
+def test_skipped_folds_change_nothing_in_the_others(ragged):
+    models = [*BASELINES, TrainedMean(horizon=H)]
+    whole = backtest(models, ragged, **FIVE)
+    some = backtest(models, ragged, skip_folds=[0, 3], **FIVE)
+    fold = np.arange(len(whole.forecasts)) // H % 5
+    pd.testing.assert_frame_equal(
+        some.forecasts, whole.forecasts[np.isin(fold, [1, 2, 4])].reset_index(drop=True), check_dtype=False
+    )
+    cell = np.arange(len(whole.metrics)) % 5
+    pd.testing.assert_frame_equal(some.metrics, whole.metrics[np.isin(cell, [1, 2, 4])].reset_index(drop=True))
+
+
+def test_incomplete_folds_are_judged_by_what_was_observed():
+    y = pd.Series(np.arange(20.0) ** 2, index=pd.date_range("2024-01-01", periods=20))
+    options = {"start": "2024-01-10", "step_size": 3}
+    whole = backtest(Drift(horizon=5), y, **options)
+    result = backtest(Drift(horizon=5), y, **options, allow_incomplete_fold=True)
+    assert [str(c.date()) for c in result.metrics["cutoff"]] == [f"2024-01-{day}" for day in (10, 13, 16, 19)]
+    pd.testing.assert_frame_equal(result.metrics.iloc[:2], whole.metrics)
+    assert result.forecasts["y"].isna().to_numpy().reshape(4, 5).sum(axis=1).tolist() == [0, 0, 1, 4]
+    last = result.forecasts.iloc[-5:]
+    assert result.metrics["mae"].iloc[-1] == abs(last["y"] - last["Drift"]).iloc[0]
+    assert last["ds"].tolist() == pd.date_range("2024-01-20", periods=5).tolist()
+    assert len(result.history) == 20
+    known = pd.DataFrame({"ds": y.index, "y": y.to_numpy(), "price": 1.0})
+    with pytest.raises(DataError, match=r"4 steps beyond the data are forecast, .*\['price'\] are not known; place it"):
+        backtest(Drift(horizon=5), known, **options, allow_incomplete_fold=True, future_covariates=["price"])
+
+
+def test_a_warm_start_goes_on_where_a_model_can_and_is_stated(ragged):
+    models = {"net": TRAINED, "Drift": Drift(horizon=H)}
+    warm = backtest(models, ragged, n_windows=3, refit=True, warm_start=True)
+    assert warm.timings["start"].tolist() == ["cold", "warm", "warm", "cold", "cold", "cold"]
+    cold = backtest(models, ragged, n_windows=3, refit=True)
+    assert set(cold.timings["start"]) == {"cold"}
+    panel = Panel.from_frame(ragged)
+    ends = panel.lengths - H * np.arange(3, 0, -1)[:, None]
+    model = clone(TRAINED).fit_panel(panel.until(ends[0]))
+    for k in (1, 2):
+        model.fine_tune(panel.until(ends[k]))
+    forecasts = model.forecast_panel(panel, np.arange(3), ends[2])[:, :, 0, 0]
+    np.testing.assert_array_equal(warm.forecasts["net"].to_numpy().reshape(3, 3, H)[:, 2], forecasts)
+    assert (warm.forecasts["net"] != cold.forecasts["net"]).any()
+    pd.testing.assert_series_equal(warm.forecasts["Drift"], cold.forecasts["Drift"])
+
+
 # Every forecaster belongs here: whatever stands after a cutoff must not change a bit of what is forecast from it.
-TRAINED = Forecaster(LSTM(hidden_size=4), horizon=H, context_length=8, training=Training(max_steps=4, batch_size=4))
 LEAKAGE_MODELS = [*BASELINES, TrainedMean(horizon=H), TRAINED]
 
 
-@pytest.mark.parametrize("refit", [False, True])
+HOW = [{}, {"refit": True}, {"refit": True, "train_size": 30, "warm_start": True}]
+
+
+@pytest.mark.parametrize("how", HOW, ids=["one fit", "refit", "sliding, warm"])
 @pytest.mark.parametrize("poison", [1e9, np.nan])
 @pytest.mark.parametrize("model", LEAKAGE_MODELS, ids=lambda model: model.name)
-def test_nothing_after_a_cutoff_matters(ragged, model, poison, refit):
+def test_nothing_after_a_cutoff_matters(ragged, model, poison, how):
     n_windows = 3
-    clean = backtest(model, ragged, n_windows=n_windows, refit=refit)
+    clean = backtest(model, ragged, n_windows=n_windows, **how)
     columns = [column for column in clean.forecasts if column.startswith(model.name)]
     for fold in range(n_windows):
         poisoned = ragged.copy()
         for name, k, known, _ in known_rows(ragged, H, n_windows, H):
             if k == fold:
                 poisoned.loc[(ragged["unique_id"] == name) & (ragged["ds"] > known.index[-1]), "y"] = poison
-        dirty = backtest(model, poisoned, n_windows=n_windows, refit=refit)
+        dirty = backtest(model, poisoned, n_windows=n_windows, **how)
         shape = (3, n_windows, H, len(columns))
         before = clean.forecasts[columns].to_numpy().reshape(shape)[:, : fold + 1]
         after = dirty.forecasts[columns].to_numpy().reshape(shape)[:, : fold + 1]
         assert before.tobytes() == after.tobytes()
-        scales = [result.scale.reshape(3, n_windows)[:, : fold + 1].tobytes() for result in (clean, dirty)]
+        scales = [
+            result.scales["mase"].to_numpy().reshape(3, n_windows)[:, : fold + 1].tobytes() for result in (clean, dirty)
+        ]
         assert scales[0] == scales[1]
 
 
@@ -240,7 +328,7 @@ def test_skill_is_a_ratio_to_one_of_the_models():
     assert (skill.loc["Naive"] == 1).all()
     assert skill.loc["Drift", "mae"] == board.loc["Drift", "mae"] / board.loc["Naive", "mae"]
     assert not [name for name in skill if name.startswith("coverage")]
-    with pytest.raises(ValueError, match="no model is called 'Theta'; there are Drift, Naive"):
+    with pytest.raises(ValueError, match="no model is called 'Theta'; there are Naive, Drift"):
         result.skill("Theta")
 
 
@@ -304,9 +392,7 @@ def test_the_error_by_step_averages_to_mase():
     assert list(steps)[1:] == board["model"].tolist()
     np.testing.assert_allclose(steps.drop(columns="step").mean(), board["mase"], rtol=1e-12)
     first = result.forecasts.groupby(["unique_id", "cutoff"]).first()
-    scale = pd.Series(
-        result.scale, index=result.forecasts[["unique_id", "cutoff"]].drop_duplicates().apply(tuple, axis=1)
-    )
+    scale = result.scales["mase"]
     scaled = (first["y"] - first["Drift"]).abs() / scale.to_numpy()
     assert steps["Drift"][0] == pytest.approx(scaled.mean())
 
@@ -337,6 +423,31 @@ def test_the_callers_models_and_frame_are_left_alone(ragged):
     backtest([model], ragged, n_windows=2)
     assert vars(model) == {"horizon": H}
     pd.testing.assert_frame_equal(ragged, before)
+
+
+def test_a_model_backtests_itself(ragged):
+    model = Conformal(Drift(horizon=H), n_windows=12)
+    own = model.backtest(ragged, n_windows=2, refit=True)
+    pd.testing.assert_frame_equal(own.forecasts, backtest(model, ragged, n_windows=2, refit=True).forecasts)
+    assert not hasattr(model, "model_")
+
+
+def test_cross_validation_takes_nixtla_s_arguments_and_gives_its_frame(ragged):
+    model = SeasonalNaive(horizon=H)
+    got = model.cross_validation(ragged, 3, n_windows=2, step_size=2, refit=True, level=[80])
+    assert list(got) == ["unique_id", "ds", "cutoff", "y", *(f"SeasonalNaive{end}" for end in ("", "-lo-80", "-hi-80"))]
+    wanted = backtest(model, ragged, horizon=3, n_windows=2, step_size=2, refit=True, level=[80]).forecasts
+    pd.testing.assert_frame_equal(got, wanted)
+    pd.testing.assert_frame_equal(model.cross_validation(ragged, h=3, test_size=5, step_size=2, level=[80]), wanted)
+    short = model.cross_validation(ragged, input_size=7, level=[])
+    pd.testing.assert_frame_equal(short, backtest(model, ragged, train_size=7, level=[]).forecasts)
+    for wrong in ({"test_size": 6, "step_size": 2}, {"test_size": 2}, {"test_size": 5, "n_windows": 2}):
+        with pytest.raises(ValueError, match=r"test_size=\d must stand alone, without n_windows, and be h=3"):
+            model.cross_validation(ragged, h=3, **wrong)
+    days = pl.DataFrame({"ds": ragged["ds"][:40], "y": ragged["y"][:40]}).with_columns(pl.col("ds").cast(pl.Date))
+    table = Naive(horizon=2).cross_validation(days, n_windows=2)
+    assert isinstance(table, pl.DataFrame)
+    assert table.schema["ds"] == table.schema["cutoff"] == pl.Date
 
 
 def test_other_column_names_zones_and_integer_time():
@@ -423,6 +534,7 @@ def test_metrics_can_be_chosen(ragged):
         ([Naive(horizon=3)], {"n_windows": 15}, DataError, r"'a' \(43 rows\); at least 46"),
         ([Naive(horizon=3)], {"n_windows": 0}, ValueError, "n_windows must be a positive integer"),
         ([Naive(horizon=0)], {}, ValueError, "horizon must be a positive integer"),
+        ([Naive(horizon=3)], {"gap": 3}, ValueError, "gap=3 leaves no step to test of the models' horizon, Naive: 3"),
         ([Naive(horizon=3)], {"level": [100]}, ValueError, "level=100 is not a percentage"),
     ],
 )

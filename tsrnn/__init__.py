@@ -13,10 +13,13 @@ __version__ = version("tsrnn")
 _FACE = {
     "data": ("DataError", "DataWarning", "Panel", "read_csv", "read_table"),
     "forecasting.baselines": ("Drift", "HistoricAverage", "Naive", "Naive2", "SeasonalNaive"),
+    "forecasting.classical": ("StatsForecast",),
     "forecasting.conformal": ("Conformal",),
     "forecasting.forecaster": ("Forecaster",),
+    "forecasting.lags": ("LagRegressor",),
     "forecasting.spec": ("load",),
     "nn.distributions": ("NegativeBinomial", "Normal", "StudentT"),
+    "nn.esrnn": ("ESRNN",),
     "nn.networks": ("GRU", "LSTM", "RNN", "SLSTM", "MinGRU", "MinLSTM"),
     "nn.outputs": ("Point", "Quantiles"),
     "nn.recursive": ("Recursive",),
@@ -25,7 +28,7 @@ _FACE = {
     "training.optimizer": ("Optimizer",),
     "training.state": ("Training",),
     "transforms": ("RobustScaler", "StandardScaler"),
-    "evaluation": ("backtest",),
+    "evaluation": ("BacktestResult", "backtest"),
     "report.plots": ("plot_forecasts",),
     "anomaly": ("AnomalyDetector",),
 }

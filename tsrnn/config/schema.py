@@ -180,12 +180,23 @@ class DataSection(_FileSection):
 
 
 class BacktestSection(_Section):
-    """Folds and what is asked of each: the ``backtest`` of a run file; see `tsrnn.evaluation.backtest`."""
+    """Folds and what is asked of each: the ``backtest`` of a run file; see `tsrnn.evaluation.backtest`.
+
+    The models forecast ``horizon`` steps after the gap; one may be given a longer horizon of its own.
+    """
 
     horizon: int = Field(ge=1)
-    n_windows: int = Field(1, ge=1)
+    n_windows: int | None = Field(None, ge=1)
+    start: _Stamp = None
+    end: _Stamp = None
     step_size: int | None = Field(None, ge=1)
+    gap: int = Field(0, ge=0)
+    initial_train_size: int | None = Field(None, ge=1)
+    train_size: int | None = Field(None, ge=1)
+    skip_folds: int | list[int] | None = None
+    allow_incomplete_fold: bool = False
     refit: bool | Annotated[int, Field(ge=1)] = False
+    warm_start: bool = False
     level: list[float] | None = None
     season_length: int | None = Field(None, ge=1)
     metrics: list[str] | None = None
@@ -207,11 +218,14 @@ class BacktestConfig(RunFile):
         The folds.
     models : dict
         A specification under each name; see `tsrnn.forecasting.spec`.
+    save_models : bool, default True
+        Whether the models as fitted last are kept in ``models/`` of the run folder, for `tsrnn.load`.
     """
 
     data: DataSection
     backtest: BacktestSection
     models: dict[str, Any] = Field(min_length=1)
+    save_models: bool = True
 
 
 class SensorSection(_FileSection):

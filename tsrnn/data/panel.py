@@ -58,6 +58,9 @@ class Panel:
         Of rows made of several rows of the frame: the position of the last one, as in ``rows``, and how many they were.
     kind : Kind
         What the data came as: the kind of frame or array that forecasts are given in.
+    room : int
+        Rows that whoever lays the panel out for a compiled program makes room for, so that all cuts of one panel share
+        it; empty beyond the panel's own.
 
     Examples
     --------
@@ -81,6 +84,7 @@ class Panel:
     levels: encoding.Levels = field(default_factory=dict)
     merged: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
     kind: kinds.Kind = field(default_factory=kinds.Kind)
+    room: int = 0
 
     @classmethod
     def from_frame(
@@ -292,14 +296,36 @@ class Panel:
         )
         return cut.filled().values
 
+    def rows_until(self, stamp: Any) -> NDArray[np.int64]:
+        """How many rows of each series lie at or before a stamp, shape (N,).
+
+        Parameters
+        ----------
+        stamp : str, int or timestamp
+            Without a time zone, in that of the data.
+
+        Raises
+        ------
+        DataError
+            If it is no stamp of these data.
+
+        Examples
+        --------
+        >>> days = pd.date_range("2024-01-01", periods=9)
+        >>> Panel.from_frame(pd.Series(1.0, index=days)).rows_until("2024-01-03").tolist()
+        [3]
+        """
+        last = validation.parse_stamp(stamp, self.times, self.zone, by_days=self.freq.by_days)
+        return np.add.reduceat((self.times <= last).astype(np.int64), self.indptr[:-1])
+
     def slice(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> "Panel":
-        """Rows ``starts[i]`` up to ``stops[i]`` of every series, counted from its own first row."""
+        """Rows ``starts[i]`` up to ``stops[i]`` of every series, counted from its own first row; with room for all."""
         lengths = stops - starts
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         take = np.arange(indptr[-1]) + np.repeat(self.indptr[:-1] + starts - indptr[:-1], lengths)
         return replace(
             self, values=self.values[take], covariates=self.covariates[take], times=self.times[take],
-            indptr=indptr, rows=self.rows[take],
+            indptr=indptr, rows=self.rows[take], room=max(self.room, len(self.times)),
         )  # fmt: skip
 
     def until(self, ends: NDArray[np.int64]) -> "Panel":
@@ -307,8 +333,8 @@ class Panel:
         return self.slice(np.zeros_like(ends), ends)
 
     def tail(self, n: int) -> "Panel":
-        """The last ``n`` rows of every series (all of a shorter one)."""
-        return self.slice(np.maximum(self.lengths - n, 0), self.lengths)
+        """The last ``n`` rows of every series (all of a shorter one), with room for no more."""
+        return replace(self.slice(np.maximum(self.lengths - n, 0), self.lengths), room=0)
 
     def extend(self, horizon: int, future: pd.DataFrame | None = None) -> "Panel":
         """Append ``horizon`` rows to every series: stamps, no values, and the future covariates found in ``future``.
@@ -424,6 +450,11 @@ class Panel:
         names = [[c if len(self.ids) == 1 else f"{i}/{c}" for c in channels] for i in self.ids]
         return np.asarray(names, dtype=object)
 
+    def static_frame(self) -> pd.DataFrame:
+        """Static covariates: a row a series, a column a covariate, categories by their labels."""
+        columns = encoding.decode(self.static, self.schema.static_covariates, self.levels)
+        return pd.DataFrame(columns, index=pd.RangeIndex(len(self.ids))).infer_objects()
+
     def to_frame(self) -> pd.DataFrame:
         """Back to a long frame in the order of the rows that came in, rows of gaps left out.
 
@@ -442,8 +473,7 @@ class Panel:
         }
         columns |= dict(zip(targets, self.values[kept].T, strict=True))
         columns |= encoding.decode(self.covariates[kept], self.schema.covariates, self.levels)
-        static = self.static[series[kept]] if self.schema.static_covariates else np.zeros((len(kept), 0))
-        columns |= encoding.decode(static, self.schema.static_covariates, self.levels)
+        columns |= {str(name): column.to_numpy()[series[kept]] for name, column in self.static_frame().items()}
         return pd.DataFrame(columns).infer_objects()
 
 

@@ -480,6 +480,40 @@ def check_lengths(ids: Names, lengths: NDArray[np.int64], needed: int, why: str)
         )
 
 
+def check_end(ids: Names, last: "pd.Series[Any]", enough: NDArray[np.bool_], what: str) -> None:
+    """Raise if a series ends too early for what is asked, naming the last row of some of them."""
+    short = np.flatnonzero(~enough)
+    if len(short):
+        named = ", ".join(f"{ids[i]!r} (last row {last.iloc[i]})" for i in short[:5])
+        more = "" if len(short) <= 5 else f" and {len(short) - 5} more"
+        raise DataError(
+            f"no room for {what}: series {named}{more} end too early. Leave these series out, place the cutoffs "
+            "earlier, or keep folds that reach beyond the data with allow_incomplete_fold=True."
+        )
+
+
+def parse_stamp(value: Any, like: NDArray[Any], zone: str | None, *, by_days: bool) -> np.datetime64 | np.int64:
+    """One stamp that somebody gave, in the terms of a panel's times."""
+    if like.dtype.kind == "i":
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise DataError(f"{value!r} is not a stamp of these data, whose time goes in integers.")
+        return np.int64(value)
+    try:
+        if isinstance(value, int | float | bool):
+            raise ValueError("a number")
+        stamp = pd.Timestamp(value)
+    except ValueError:
+        raise DataError(
+            f"{value!r} cannot be read as a stamp; write it as '2024-01-31' or '2024-01-31 18:00'."
+        ) from None
+    if stamp.tz is not None and zone is None:
+        raise DataError(f"{value!r} has a time zone, and the data have none; leave it out.")
+    if zone is not None:
+        stamp = stamp.tz_localize(zone) if stamp.tz is None else stamp.tz_convert(zone)
+        stamp = stamp.tz_localize(None) if by_days else stamp.tz_convert(None)
+    return stamp.to_datetime64()
+
+
 def _stamp(time: Any) -> str:
     """A stamp as people write it."""
     return str(pd.Timestamp(time)) if isinstance(time, np.datetime64) else str(time)

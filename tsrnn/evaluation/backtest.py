@@ -1,36 +1,28 @@
 """The backtest: every model forecasts from the same past cutoffs, and is judged by what came after them.
 
-Nothing after a cutoff touches a model: it is cloned, so the caller's stays as it was, and fitted cold on the
-rows up to the cutoff; the scales of `mase` and `rmsse` come from these rows too.
+Nothing after a cutoff touches a model: it is cloned, so the caller's stays as it was, and fitted on rows up to
+the cutoff, cold unless a warm start is asked for; the scales of `mase` and `rmsse` come from these rows too.
 """
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Unpack
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import clone
 
-from tsrnn.data import Panel, Roles, Schema
+from tsrnn.data import DataError, Panel, Roles, Schema
 from tsrnn.data.kinds import Tabular
-from tsrnn.evaluation import metrics as formulas
+from tsrnn.evaluation.judge import METRICS, Judge, Run, check_metrics
 from tsrnn.evaluation.result import BacktestInterrupted, BacktestResult
-from tsrnn.evaluation.splits import fold_ends
-from tsrnn.forecasting.base import AbstractForecaster, forecast_frame, interval_columns
+from tsrnn.evaluation.splits import Folds, make_folds
+from tsrnn.forecasting.base import AbstractForecaster, interval_columns
 
-__all__ = ["METRICS", "BacktestEvent", "BacktestInterrupted", "BacktestResult", "backtest"]
+__all__ = ["METRICS", "BacktestEvent", "BacktestInterrupted", "BacktestResult", "backtest", "plan_folds"]
 
 FloatArray = NDArray[np.float64]
-
-USUAL = ("mase", "rmsse", "mae", "rmse", "smape", "mape", "wape", "pinball", "coverage")
-"""The metrics taken when none are asked for."""
-
-METRICS = (*USUAL, "bias", "mse", "msse", "wql", "winkler", "msis")
-"""Names that ``metrics`` may hold; see `tsrnn.evaluation.metrics`."""
 
 
 @dataclass(frozen=True)
@@ -47,21 +39,33 @@ class BacktestEvent:
         Folds in all.
     seconds : float, optional
         Time for fitting and forecasting; None when it begins.
+    fitted : forecaster, optional
+        The fitted clone; None when it begins.
     """
 
     model: str
     fold: int
     n_windows: int
     seconds: float | None = None
+    fitted: AbstractForecaster | None = None
 
 
 def backtest(
     models: AbstractForecaster | Sequence[AbstractForecaster] | Mapping[str, AbstractForecaster],
     df: "Tabular | Panel",
     *,
-    n_windows: int = 1,
+    horizon: int | None = None,
+    n_windows: int | None = None,
+    start: Any = None,
+    end: Any = None,
     step_size: int | None = None,
+    gap: int = 0,
+    initial_train_size: int | None = None,
+    train_size: int | None = None,
+    skip_folds: int | Sequence[int] | None = None,
+    allow_incomplete_fold: bool = False,
     refit: bool | int = False,
+    warm_start: bool = False,
     level: Sequence[float] | None = None,
     season_length: int | None = None,
     metrics: Sequence[str] | None = None,
@@ -75,17 +79,39 @@ def backtest(
     Parameters
     ----------
     models : forecaster, sequence or mapping of forecasters
-        All of one horizon. A mapping names them; otherwise each has its own name. They are cloned and stay
-        unfitted.
+        All of one horizon, unless ``horizon`` is given. A mapping names them; otherwise each has its own name. They are
+        cloned and stay unfitted.
     df : DataFrame, Series, Table, array or Panel
         As in `AbstractForecaster.fit`.
-    n_windows : int, default 1
-        Folds, counted from the end of each series.
+    horizon : int, optional
+        Rows tested in each fold; by default all that the models forecast, less the gap. Models that forecast further
+        are judged by these steps alone.
+    n_windows : int, optional
+        Folds; by default 1, or as many as fit where the first cutoff is given. Counted from the end of each series, or
+        from ``end``, or from the first cutoff on.
+    start, end : str, int or timestamp, optional
+        Stamps of the first and the last cutoff; see `tsrnn.evaluation.splits.make_folds`.
     step_size : int, optional
         Steps between two cutoffs; by default the horizon.
+    gap : int, default 0
+        Steps between the cutoff and the first one tested, as when data come in late. The models forecast over it: the
+        first ``gap`` steps of their horizon are left out, so that a horizon of 30 and a gap of 6 test 24 steps.
+    initial_train_size : int, optional
+        Rows of each series up to the first cutoff, instead of ``start``.
+    train_size : int, optional
+        Learn from the newest so many rows before a cutoff: a sliding window instead of an expanding one. From a fit to
+        the next, forecasts read nothing from before its window.
+    skip_folds : int or sequence of int, optional
+        n: every n-th fold alone is kept. A sequence: the numbers, from 0, of folds to leave out.
+    allow_incomplete_fold : bool, default False
+        Whether the folds are kept, where the first cutoff or the ``end`` is given, of which only the first rows lie in
+        the data. Of the others ``y`` is NaN, and metrics leave them out.
     refit : bool or int, default False
-        False: fitted once, on the rows up to the first cutoff. True: fitted anew, cold, in every fold. An
-        integer n: in every n-th fold.
+        False: fitted once, on the rows up to the first cutoff. True: fitted anew in every fold. An integer n: in every
+        n-th fold of those that are kept.
+    warm_start : bool, default False
+        Whether a refit goes on from the weights of the fit before, by ``fine_tune``, in models that have it. All
+        others, and by default all, are fitted cold; the column ``start`` of the timings tells.
     level : sequence of float, optional
         Levels of central intervals in percent, as ``[80, 95]``; by default each model's own. A model without
         intervals has none. `pinball` is the mean over the bounds of the intervals: compare it only between
@@ -95,7 +121,9 @@ def backtest(
     metrics : sequence of str, optional
         Names from `METRICS`; by default `USUAL`. ``"coverage"`` and ``"winkler"`` give a column a level, as
         ``coverage-90``; ``"msis"`` needs the level 95. ``"wql"`` takes the bounds and, as their median, the point
-        forecast: ``level=[20, 40, 60, 80]`` is the mean over nine deciles.
+        forecast: ``level=[20, 40, 60, 80]`` is the mean over nine deciles; so does ``"crps_quantiles"``, whose column
+        has their number in its name, as ``crps_q9``. ``"owa"`` is made of `smape` and `mase`, and needs a model
+        called ``Naive2``.
     unit_rows : int, optional
         Take `mae`, `mse`, `rmse` and `bias` in units of the standard deviation of so many first rows of each series, as
         the long-horizon benchmarks do with their training rows; by default in those of the data.
@@ -114,9 +142,9 @@ def backtest(
     Raises
     ------
     DataError
-        If the frame cannot be used, or a series is too short for so many folds.
+        If the frame cannot be used, or a series is too short for these folds.
     ValueError
-        If the models have different horizons or equal names.
+        If the models have equal names, different horizons or one too short, or the options contradict each other.
     BacktestInterrupted
         On Ctrl-C, with the result of the models finished.
 
@@ -138,155 +166,102 @@ def backtest(
     1          Naive  1.06  7.43
     """
     named = _named(models)
-    horizon = _common_horizon(named)
-    asked = _check_metrics(metrics, level)
+    asked = check_metrics(metrics, level, named)
     if refit < 0 or int(refit) != refit:
         raise ValueError(f"refit must be True, False or the number of folds from fit to fit, got {refit!r}.")
     panel = Panel.from_frame(df, Schema(**roles), freq)
     _check_names(named, panel.schema)
-    needed, why = max(model._rows_needed() for model in named.values())
-    folds = fold_ends(panel, horizon=horizon, n_windows=n_windows, step_size=step_size, rows_needed=needed, why=why)
+    folds = plan_folds(
+        named, panel, horizon=horizon, n_windows=n_windows, start=start, end=end, step_size=step_size, gap=gap,
+        initial_train_size=initial_train_size, train_size=train_size, skip_folds=skip_folds,
+        allow_incomplete_fold=allow_incomplete_fold,
+    )  # fmt: skip
+    longer = _extended(panel, folds, max(model.horizon for model in named.values()))
     season = panel.freq.season_length if season_length is None else season_length
-    judge = _Judge(panel, folds, horizon, season, asked, _units(panel, folds, unit_rows))
-    every = int(refit) or n_windows
-    runs: list[_Run] = []
+    judge = Judge(longer, folds, season, asked, unit_rows)
+    groups = folds.groups(refit)
+    runs: list[Run] = []
+
+    def result() -> BacktestResult:
+        return replace(judge.result(runs), panel=panel)
+
     try:
         for name, model in named.items():
             levels = model.default_level if level is None else tuple(level) if model.default_level else ()
-            runs.append(_run(name, model, panel, folds, levels, every, on_event))
+            runs.append(_run(name, model, longer, groups, levels, warm_start, on_event))
     except KeyboardInterrupt as stop:
-        raise BacktestInterrupted(judge.result(runs) if runs else None) from stop
-    return judge.result(runs)
+        raise BacktestInterrupted(result() if runs else None) from stop
+    return result()
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What a model gave: forecasts of shape (n_windows, N, H, C, 1 + Q)."""
+def plan_folds(
+    models: Mapping[str, AbstractForecaster], panel: Panel, *, horizon: int | None = None, gap: int = 0, **placed: Any
+) -> Folds:
+    """The folds of a backtest, without fitting anything.
 
-    name: str
-    levels: tuple[float, ...]
-    values: FloatArray
-    timings: list[dict[str, Any]]
+    Parameters
+    ----------
+    models : mapping of forecasters
+        By name.
+    panel : Panel
+        The data.
+    horizon, gap : int
+        As in `backtest`.
+    **placed
+        ``n_windows``, ``start`` ... as in `tsrnn.evaluation.splits.make_folds`.
+    """
+    tested = _tested(models, horizon, gap)
+    needed, why = max(model._rows_needed() for model in models.values())
+    return make_folds(panel, horizon=tested, gap=gap, rows_needed=needed, why=why, **placed)
 
 
 def _run(
     name: str,
     model: AbstractForecaster,
     panel: Panel,
-    folds: NDArray[np.int64],
+    groups: Sequence[Folds],
     levels: tuple[float, ...],
-    every: int,
+    warm_start: bool,
     on_event: Callable[[BacktestEvent], object] | None,
-) -> _Run:
-    """At every ``every``-th cutoff fit a clone on what is known; forecast from there to the next fit."""
+) -> Run:
+    """Fit at the first cutoff of each group, and forecast from all of its cutoffs."""
     tell = on_event or (lambda event: None)
     _, quantiles = interval_columns(name, levels)
-    n_windows, n_series = folds.shape
+    n_windows, fold = sum(map(len, groups)), 0
     blocks, timings = [], []
-    for fold in range(0, n_windows, every):
+    fitted = None
+    for group in groups:
         tell(BacktestEvent(name, fold, n_windows))
-        start = perf_counter()
-        ends = folds[fold : fold + every]
-        fitted = clone(model).fit_panel(panel.until(ends[0]))
+        began = perf_counter()
+        fitted, start = _fit(model, panel, group, fitted if warm_start else None)
         ready = perf_counter()
-        series = np.tile(np.arange(n_series), len(ends))
-        values = fitted.forecast_panel(panel, series, ends.reshape(-1), quantiles)
+        blocks.append(_forecast(fitted, panel, group, quantiles))
         done = perf_counter()
-        blocks.append(values.reshape(len(ends), n_series, *values.shape[1:]))
-        timings.append({"model": name, "fold": fold, "fit_s": ready - start, "predict_s": done - ready})
-        tell(BacktestEvent(name, fold, n_windows, done - start))
-    return _Run(name, levels, np.concatenate(blocks), timings)
+        timings.append({"model": name, "fold": fold, "start": start, "fit_s": ready - began, "predict_s": done - ready})
+        tell(BacktestEvent(name, fold, n_windows, done - began, fitted))
+        fold += len(group)
+    return Run(name, levels, np.concatenate(blocks), timings)
 
 
-class _Judge:
-    """Turns forecasts into frames and figures; everything goes by series, then cutoff, then channel."""
-
-    def __init__(
-        self,
-        panel: Panel,
-        folds: NDArray[np.int64],
-        horizon: int,
-        season_length: int,
-        metrics: Sequence[str],
-        units: FloatArray,
-    ) -> None:
-        self.panel, self.horizon, self.season_length, self.metrics = panel, horizon, season_length, metrics
-        n_windows, n_series = folds.shape
-        self.series = np.repeat(np.arange(n_series), n_windows)
-        self.ends = folds.T.reshape(-1)
-        starts = panel.indptr[self.series] + self.ends
-        self.y = panel.values[starts[:, None] + np.arange(horizon)]
-        self.cutoffs = np.repeat(panel.times[starts - 1], panel.values.shape[1])
-        self.units = np.repeat(units, n_windows, axis=0).reshape(-1)
-        self.scale = {"mase": self._scale(folds, squared=False), "rmsse": self._scale(folds, squared=True)}
-        self.scale |= {"msis": self.scale["mase"], "msse": self.scale["rmsse"]}
-
-    def _scale(self, folds: NDArray[np.int64], *, squared: bool) -> FloatArray:
-        scales = []
-        for start, stop, ends in zip(self.panel.indptr[:-1], self.panel.indptr[1:], folds.T, strict=True):
-            history = self.panel.values[start:stop].T
-            scales.append(formulas.seasonal_scale(history, self.season_length, squared=squared)[:, ends].T)
-        return np.concatenate(scales).reshape(-1)
-
-    def result(self, runs: Sequence[_Run]) -> BacktestResult:
-        """Put the runs side by side."""
-        panel, schema = self.panel, self.panel.schema
-        cells = {schema.id_col: panel.labels[self.series].reshape(-1), "cutoff": panel.stamps(self.cutoffs)}
-        names, blocks, scores = ["y"], [self.y[..., None]], []
-        for run in runs:
-            values = np.swapaxes(run.values, 0, 1).reshape(len(self.series), *run.values.shape[2:])
-            names += [run.name, *interval_columns(run.name, run.levels)[0]]
-            blocks.append(values)
-            scores.append(pd.DataFrame({"model": run.name, **cells, **self._score(run.levels, values)}))
-        forecasts = forecast_frame(panel, self.series, self.ends, np.concatenate(blocks, axis=-1), names)
-        forecasts.insert(2, "cutoff", panel.stamps(np.repeat(self.cutoffs, self.horizon)))
-        return BacktestResult(
-            forecasts=forecasts,
-            metrics=pd.concat(scores, ignore_index=True).infer_objects(),
-            timings=pd.DataFrame([row for run in runs for row in run.timings]),
-            horizon=self.horizon,
-            season_length=self.season_length,
-            panel=panel,
-            scale=self.scale["mase"],
-        )
-
-    def _score(self, levels: Sequence[float], values: FloatArray) -> dict[str, FloatArray]:
-        """Figures of one model, each of shape (B * C,), from its forecasts of shape (B, H, C, 1 + Q)."""
-        y = np.swapaxes(self.y, 1, 2).reshape(-1, self.horizon)
-        flat = np.swapaxes(values, 1, 2).reshape(len(y), self.horizon, -1)
-        point, bounds = flat[..., 0], flat[..., 1:]
-        scores: dict[str, FloatArray] = {}
-        for name in self.metrics:
-            if name in ("coverage", "winkler", "msis"):
-                for i, p in enumerate(levels):
-                    lo, hi = bounds[..., 2 * i], bounds[..., 2 * i + 1]
-                    if name == "coverage":
-                        scores[f"coverage-{p:g}"] = formulas.coverage(y, lo, hi)
-                    elif name == "winkler":
-                        scores[f"winkler-{p:g}"] = formulas.winkler(y, lo, hi, p)
-                    elif p == 95:
-                        scores[name] = formulas.msis(y, lo, hi, self.scale[name])
-            elif name == "pinball":
-                scores[name] = formulas.pinball(y, bounds, interval_columns("", levels)[1])
-            elif name == "wql":
-                scores[name] = formulas.wql(y, flat, [0.5, *interval_columns("", levels)[1]])
-            elif name in ("mae", "mse", "rmse", "bias"):
-                unit = self.units[:, None]
-                scores[name] = getattr(formulas, name)(y / unit, point / unit)
-            else:
-                scale = (self.scale[name],) if name in self.scale else ()
-                scores[name] = getattr(formulas, name)(y, point, *scale)
-        return scores
+def _fit(
+    model: AbstractForecaster, panel: Panel, group: Folds, before: AbstractForecaster | None
+) -> tuple[AbstractForecaster, str]:
+    """A model that has learned what is known in the first fold, and whether it began cold or went on from another."""
+    rows = panel.slice(group.starts[0], group.ends[0])
+    tune = getattr(before, "fine_tune", None)
+    if tune is None:
+        return clone(model).fit_panel(rows), "cold"
+    return tune(rows), "warm"
 
 
-def _units(panel: Panel, folds: NDArray[np.int64], rows: int | None) -> FloatArray:
-    """Unit of the errors of each series and channel, shape (N, C)."""
-    if rows is None:
-        return np.ones((len(panel.ids), panel.values.shape[1]))
-    if not 2 <= rows <= folds[0].min():
-        raise ValueError(f"unit_rows must lie in 2 to {folds[0].min()}, the rows before the first cutoff, got {rows}.")
-    units = np.stack([np.nanstd(panel.values[start : start + rows], axis=0) for start in panel.indptr[:-1]])
-    return np.where(units > 0, units, np.nan)
+def _forecast(fitted: AbstractForecaster, panel: Panel, group: Folds, quantiles: Sequence[float]) -> FloatArray:
+    """Forecasts of the rows tested, shape (K, N, H, C, 1 + Q), read from the first row that was learned from on."""
+    first, (n_windows, n_series) = group.starts[0], group.ends.shape
+    seen = panel.slice(first, panel.lengths) if first.any() else panel
+    series = np.tile(np.arange(n_series), n_windows)
+    values = fitted.forecast_panel(seen, series, (group.ends - first).reshape(-1), quantiles)
+    values = values[:, group.gap : group.gap + group.horizon]
+    return values.reshape(n_windows, n_series, *values.shape[1:])
 
 
 def _named(
@@ -320,21 +295,36 @@ def _check_names(named: Mapping[str, AbstractForecaster], schema: Schema) -> Non
         raise ValueError(f"a model cannot be called {min(taken)!r}: the forecasts have another column of that name.")
 
 
-def _common_horizon(named: Mapping[str, AbstractForecaster]) -> int:
-    horizons = {name: model.horizon for name, model in named.items()}
-    if len(set(horizons.values())) > 1:
-        listed = ", ".join(f"{name}: {horizon}" for name, horizon in horizons.items())
-        raise ValueError(f"all models of a backtest must have the same horizon, got {listed}.")
-    return next(iter(horizons.values()))
+def _tested(named: Mapping[str, AbstractForecaster], horizon: int | None, gap: int) -> int:
+    """Rows to test: those asked for, if all models forecast so far, or all that they forecast."""
+    reach = {name: model.horizon for name, model in named.items()}
+    listed = ", ".join(f"{name}: {steps}" for name, steps in reach.items())
+    if horizon is None:
+        if len(set(reach.values())) > 1:
+            raise ValueError(
+                f"all models of a backtest must have the same horizon, got {listed}; or say how many steps are tested, "
+                "as horizon=12."
+            )
+        horizon = next(iter(reach.values())) - gap
+        if horizon < 1 and gap > 0:
+            raise ValueError(
+                f"gap={gap} leaves no step to test of the models' horizon, {listed}; give them a longer one."
+            )
+    elif min(reach.values()) < gap + horizon:
+        raise ValueError(f"a gap of {gap} and {horizon} steps to test ask for models of a horizon of at least "
+            f"{gap + horizon}, got {listed}.")  # fmt: skip
+    return horizon
 
 
-def _check_metrics(metrics: Sequence[str] | None, level: Sequence[float] | None) -> tuple[str, ...]:
-    asked = USUAL if metrics is None else tuple(metrics)
-    for name in asked:
-        if name not in METRICS:
-            near = difflib.get_close_matches(name, METRICS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"no metric is called {name!r}.{hint} There are: {', '.join(METRICS)}.")
-    if "msis" in asked and 95 not in (level or ()):
-        raise ValueError("msis is a score of 95 % intervals; ask for them, as in level=[95].")
-    return asked
+def _extended(panel: Panel, folds: Folds, horizon: int) -> Panel:
+    """The panel with rows for all that is forecast from the last cutoff."""
+    beyond = int((folds.ends[-1] + horizon - panel.lengths).max())
+    if beyond <= 0:
+        return panel
+    if panel.schema.future_covariates:
+        raise DataError(
+            f"from the last cutoff {beyond} steps beyond the data are forecast, where the future covariates "
+            f"{list(panel.schema.future_covariates)} are not known; place it earlier, with end=..., or test complete "
+            "folds over all of the models' horizon."
+        )
+    return panel.extend(beyond)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
+from sklearn.base import RegressorMixin
 
 from tsrnn.data import Frequency, Panel, Schema
 from tsrnn.data.kinds import Kind
@@ -54,7 +55,7 @@ class Artifact:
 
 
 def encode(value: Any) -> Any:
-    """A parameter as plain JSON; a part (any dataclass) or a forecaster becomes a mapping with its ``type``.
+    """A parameter as plain JSON; a part (any dataclass), forecaster or regressor becomes a mapping with its ``type``.
 
     Raises
     ------
@@ -79,10 +80,13 @@ def encode(value: Any) -> Any:
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, RegressorMixin) and type(value).__module__.startswith("sklearn."):
+        return {"type": type(value).__name__} | encode(value.get_params(deep=False))
     if hasattr(value, "get_params"):
         raise TypeError(
             f"{value!r} cannot be saved: it is an object of scikit-learn, and a saved model holds plain values and "
-            "arrays, never pickled objects. Transform the covariates before you pass them, or have them standardized."
+            "arrays, never pickled objects. Transform the covariates before you pass them, or have them standardized; "
+            "of regressors take one of scikit-learn's own."
         )
     raise TypeError(f"{value!r} of type {type(value).__name__} cannot be written to JSON.")
 

@@ -4,16 +4,20 @@ import difflib
 import inspect
 import json
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
+from sklearn.base import BaseEstimator, RegressorMixin
 
 from tsrnn.forecasting import artifact
 from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.baselines import Drift, HistoricAverage, Naive, Naive2, SeasonalNaive
+from tsrnn.forecasting.classical import StatsForecast
 from tsrnn.forecasting.conformal import Conformal
 from tsrnn.forecasting.forecaster import Forecaster
+from tsrnn.forecasting.lags import LagRegressor
 from tsrnn.nn.distributions import (
     Laplace,
     LogNormal,
@@ -25,6 +29,7 @@ from tsrnn.nn.distributions import (
     Tweedie,
     ZeroInflated,
 )
+from tsrnn.nn.esrnn import ESRNN
 from tsrnn.nn.networks import GRU, LSTM, RNN, SLSTM, MinGRU, MinLSTM
 from tsrnn.nn.outputs import Point, Quantiles
 from tsrnn.nn.recursive import Recursive
@@ -47,14 +52,25 @@ from tsrnn.transforms import (
 __all__ = ["SpecError", "from_spec", "load", "to_spec"]
 
 MODELS: dict[str, type[AbstractForecaster]] = {
-    m.__name__: m for m in (Forecaster, Naive, Naive2, SeasonalNaive, Drift, HistoricAverage, Conformal)
+    m.__name__: m
+    for m in (
+        Forecaster,
+        Naive,
+        Naive2,
+        SeasonalNaive,
+        Drift,
+        HistoricAverage,
+        Conformal,
+        StatsForecast,
+        LagRegressor,
+    )
 }
 """Every forecaster that a specification can name."""
 
 PARTS: dict[str, dict[str, type]] = {
     slot: {c.__name__: c for c in classes}
     for slot, classes in {
-        "network": (LSTM, GRU, RNN, SLSTM, MinGRU, MinLSTM, Seq2Seq, SegRNN, Recursive),
+        "network": (LSTM, GRU, RNN, SLSTM, MinGRU, MinLSTM, Seq2Seq, SegRNN, Recursive, ESRNN),
         "output": (
             Quantiles, Point, Normal, StudentT, Laplace, LogNormal, Poisson, NegativeBinomial, ZeroInflated, Tweedie,
             Mixture,
@@ -67,6 +83,13 @@ PARTS: dict[str, dict[str, type]] = {
     }.items()
 }  # fmt: skip
 """The parts of a `Forecaster`, by parameter; the first is meant where no type is given."""
+
+
+_SKLEARN = (
+    "linear_model", "ensemble", "neighbors", "svm", "tree", "neural_network", "kernel_ridge", "gaussian_process",
+    "cross_decomposition", "compose", "dummy",
+)  # fmt: skip
+"""Modules of scikit-learn that hold its regressors."""
 
 
 class SpecError(ValueError):
@@ -132,10 +155,12 @@ def from_spec(spec: Any, *, where: tuple[str | int, ...] = (), **defaults: Any) 
     for key, value in given.items():
         at = (*where, key)
         _known(key, names, at, f"parameter of {kind}")
-        if key == "model":
+        if hints[key] is AbstractForecaster:
             values[key] = from_spec(value, where=at, **defaults)
-            continue
-        values[key] = _part(key, value, at) if key in PARTS else _checked(hints[key], value, at)
+        elif key == "regressor":
+            values[key] = _regressor(value, at)
+        else:
+            values[key] = _part(key, value, at) if key in PARTS else _checked(hints[key], value, at)
     for name, parameter in inspect.signature(cls).parameters.items():
         if parameter.default is parameter.empty and name not in values:
             choices = f", one of {', '.join(PARTS[name])}" if name in PARTS else ""
@@ -186,6 +211,23 @@ def _part(slot: str, spec: Any, where: tuple[str | int, ...]) -> Any:
         return cls(**values)
     except ValueError as error:
         raise SpecError(where, str(error)) from None
+
+
+def _regressor(spec: Any, where: tuple[str | int, ...]) -> Any:
+    """A regressor of scikit-learn by the name of its class; its parameters may hold others."""
+    kind, given = _split(spec, where)
+    homes = [vars(import_module(f"sklearn.{name}")) for name in _SKLEARN]
+    known = {name: cls for home in homes for name, cls in home.items() if _is_regressor(cls)}
+    cls = known[_known(kind or "", sorted(known), (*where, "type"), "regressor of scikit-learn")]
+    names = list(inspect.signature(cls).parameters)
+    for key, value in given.items():
+        _known(key, names, (*where, key), f"parameter of {cls.__name__}")
+        given[key] = _regressor(value, (*where, key)) if isinstance(value, Mapping) and "type" in value else value
+    return cls(**given)
+
+
+def _is_regressor(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, RegressorMixin) and issubclass(cls, BaseEstimator)
 
 
 def _split(spec: Any, where: tuple[str | int, ...]) -> tuple[str | None, dict[str, Any]]:

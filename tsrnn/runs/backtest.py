@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import pandas as pd
 
@@ -13,7 +13,10 @@ from tsrnn.evaluation import BacktestEvent, BacktestInterrupted, BacktestResult,
 from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.spec import SpecError, from_spec, to_spec
 from tsrnn.report import html, plots
-from tsrnn.runs.folder import RunInterrupted, run_folder, versions, write
+from tsrnn.runs.folder import RunInterrupted, file_name, run_folder, write
+from tsrnn.runs.log import Log, training_table
+from tsrnn.runs.provenance import provenance
+from tsrnn.training.progress import JOB
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,11 +25,7 @@ __all__ = ["run_backtest"]
 
 
 def run_backtest(
-    config: BacktestConfig,
-    out: str | Path | None = None,
-    *,
-    on_event: Callable[[BacktestEvent], object] | None = None,
-    on_read: Callable[[str], object] | None = None,
+    config: BacktestConfig, out: str | Path | None = None, *, say: Callable[[str], object] | None = None
 ) -> Path:
     """Backtest the models of a run file and write the run folder.
 
@@ -36,16 +35,16 @@ def run_backtest(
         What to run.
     out : str or Path, optional
         The run folder; by default ``runs/<name>-<date>-<time>``. Nothing is overwritten.
-    on_event : callable, optional
-        As in `tsrnn.evaluation.backtest`.
-    on_read : callable, optional
-        Called with a line on what was read: `tsrnn.data.Panel.describe`.
+    say : callable, optional
+        Called with a line on what was read, and one whenever a model is done with a fit; ``log.txt`` has them too.
 
     Returns
     -------
     Path
-        The run folder: ``config.yaml`` (every default written out), ``versions.json`` (software, device, data),
-        ``forecasts.csv``, ``metrics.csv``, ``leaderboard.csv``, ``timings.csv``, ``plots/``, ``report.html``.
+        The run folder: ``config.yaml`` (every default written out), ``provenance.json`` (software, machine, commit,
+        data, seeds), ``forecasts.parquet``, ``metrics.parquet``, ``leaderboard.csv``, ``timings.csv``,
+        ``training.csv`` (losses of networks), ``log.txt``, ``plots/``, ``report.html``, and the models as fitted last
+        in ``models/``, which `tsrnn.load` reads, unless the run file says ``save_models: false``.
 
     Raises
     ------
@@ -56,56 +55,98 @@ def run_backtest(
     RunInterrupted
         On Ctrl-C after the first model; the folder holds what was finished.
     """
-    models = _models(config)
-    frame = _load(config)
-    reading = {"path", "dataset", "freq", "until", *Reading.__annotations__} - {"id_col", "time_col"}
-    panel = Panel.from_frame(frame, Schema(**config.data.model_dump(exclude=reading)), config.data.freq)
-    if on_read is not None:
-        on_read(panel.describe())
-    folds = config.backtest.model_dump(exclude={"horizon"})
-    stopped = False
-    with run_folder(config.name, out) as (folder, part):
-        try:
-            result = backtest(models, panel, on_event=on_event, **folds)
-        except BacktestInterrupted as stop:
-            if stop.result is None:
-                raise
-            result, stopped = stop.result, True
-        by_step = cast("Figure", plots.plot_by_step(result.by_step()).figure)
-        figures = {"forecasts": result.plot(), "error_by_step": by_step}
-        write(
-            part,
-            config.name,
-            config=_resolved(config, models),
-            software=versions(str(config.data.path or config.data.dataset), frame),
-            tables={
-                "forecasts": result.forecasts,
-                "metrics": result.metrics,
-                "leaderboard": result.leaderboard(),
-                "timings": result.timings,
-            },
-            figures=figures,
-            page=_page(result, figures, list(models)),
-        )
+    log = Log(say)
+    with log.hearing_warnings():
+        models = build_models(config)
+        frame, panel = read_data(config)
+        log(panel.describe())
+        folds = config.backtest.model_dump()
+        stopped = False
+        with run_folder(config.name, out) as (folder, part):
+            log.into(part / "log.txt")
+            try:
+                with _Watch(config, log, part / "models") as watch:
+                    result = backtest(models, panel, on_event=watch, **folds)
+            except BacktestInterrupted as stop:
+                if stop.result is None:
+                    raise
+                result, stopped = stop.result, True
+            by_step = cast("Figure", plots.plot_by_step(result.by_step()).figure)
+            figures = {"forecasts": result.plot(), "error_by_step": by_step}
+            write(
+                part,
+                config.name,
+                config=_resolved(config, models),
+                origin=provenance(str(config.data.path or config.data.dataset), frame, models),
+                tables={
+                    "forecasts.parquet": result.forecasts,
+                    "metrics.parquet": result.metrics,
+                    "leaderboard.csv": result.leaderboard(),
+                    "timings.csv": result.timings,
+                    "training.csv": pd.concat(watch.courses[1:] or watch.courses, ignore_index=True),
+                },
+                figures=figures,
+                page=_page(result, figures, list(models)),
+            )
     if stopped:
         raise RunInterrupted(folder)
     return folder
 
 
-def _models(config: BacktestConfig) -> dict[str, AbstractForecaster]:
+class _Watch:
+    """Hears what a backtest tells: names the progress bar, says what is done, keeps the models as fitted last."""
+
+    def __init__(self, config: BacktestConfig, log: Log, folder: Path) -> None:
+        self.config, self.log, self.folder = config, log, folder
+        self.courses = [training_table("", 0, None)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        JOB.set(None)
+
+    def __call__(self, event: BacktestEvent) -> None:
+        title = f"{event.model}, fold {event.fold + 1} of {event.n_windows}"
+        if not self.config.backtest.refit:
+            title = event.model
+        if event.seconds is None:
+            JOB.set(title)
+            return
+        course = getattr(event.fitted, "training_", None)
+        self.log(f"{title}: {event.seconds:.1f} s" + ("" if course is None else f"; {course}"))
+        if course is not None:
+            self.courses.append(training_table(event.model, event.fold, course))
+        if self.config.save_models and event.fitted is not None:
+            event.fitted.save(self.folder / file_name(event.model))
+
+
+def build_models(config: BacktestConfig) -> dict[str, AbstractForecaster]:
+    """The models of a run file, unfitted."""
     models = {}
-    shared = {"horizon": config.backtest.horizon, "random_state": config.seed}
+    reach = config.backtest.gap + config.backtest.horizon
+    shared = {"horizon": reach, "random_state": config.seed}
     for name, spec in config.models.items():
         where = ("models", name)
         try:
             models[name] = from_spec(spec, where=where, **shared)
         except SpecError as error:
             raise config.error(error.where, str(error)) from None
-        if models[name].horizon != config.backtest.horizon:
-            raise config.error((*where, "horizon"), "differs from backtest.horizon; leave it out here.")
+        if models[name].horizon < reach:
+            raise config.error(
+                (*where, "horizon"), f"is less than gap and horizon of the backtest, {reach}; leave it out."
+            )
         if name in (config.data.id_col, config.data.time_col, "cutoff", "y"):
             raise config.error(where, "another column of the forecasts has this name; choose a different one.")
     return models
+
+
+def read_data(config: BacktestConfig) -> tuple[pd.DataFrame, Panel]:
+    """The table of a run file, as a frame and as the panel that models are fitted on."""
+    frame = _load(config)
+    reading = {"path", "dataset", "freq", "until", *Reading.__annotations__} - {"id_col", "time_col"}
+    schema = Schema(**config.data.model_dump(exclude=reading))
+    return frame, Panel.from_frame(frame, schema, config.data.freq)
 
 
 def _load(config: BacktestConfig) -> pd.DataFrame:
@@ -128,7 +169,7 @@ def _load(config: BacktestConfig) -> pd.DataFrame:
 
 def _resolved(config: BacktestConfig, models: Mapping[str, AbstractForecaster]) -> dict[str, Any]:
     """The run file with every default written out; what stands once for all models is not repeated."""
-    shared = [("horizon", config.backtest.horizon), ("random_state", config.seed)]
+    shared = [("horizon", config.backtest.gap + config.backtest.horizon), ("random_state", config.seed)]
     specs = {
         name: {key: value for key, value in to_spec(model).items() if (key, value) not in shared}
         for name, model in models.items()

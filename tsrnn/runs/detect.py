@@ -13,7 +13,8 @@ from tsrnn.data.io import Reading
 from tsrnn.forecasting.spec import SpecError, from_spec, load, to_spec
 from tsrnn.report import html
 from tsrnn.report.sensors import plot_events
-from tsrnn.runs.folder import run_folder, versions, write
+from tsrnn.runs.folder import run_folder, write
+from tsrnn.runs.provenance import provenance
 
 __all__ = ["run_detect"]
 
@@ -42,7 +43,7 @@ def run_detect(
     Path
         The run folder: ``scores.csv`` (a row for each one of the table, in its order), ``events.csv``,
         ``summary.txt``, ``plots/``, ``report.html``, ``config.yaml`` (every default written out),
-        ``versions.json`` (software, device, data), and the detector in ``model/`` if it was fitted here.
+        ``provenance.json`` (software, machine, commit, data), and the detector in ``model/`` if it was fitted here.
 
     Raises
     ------
@@ -81,8 +82,8 @@ def run_detect(
             part,
             config.name,
             config=_resolved(config, detector),
-            software=versions(table, frame),
-            tables={"scores": scores, "events": events},
+            origin=provenance(table, frame, {"forecaster": detector.forecaster}),
+            tables={"scores.csv": scores, "events.csv": events},
             figures={"events": figure},
             page=[
                 html.Text("\n\n".join(summary)),

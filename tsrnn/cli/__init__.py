@@ -1,0 +1,4 @@
+"""The command line, ``tsrnn``; `app` holds its commands."""
+
+from tsrnn.cli.app import app as app
+from tsrnn.cli.app import main as main
