@@ -446,6 +446,11 @@ class Panel:
         names = [[c if len(self.ids) == 1 else f"{i}/{c}" for c in channels] for i in self.ids]
         return np.asarray(names, dtype=object)
 
+    def static_frame(self) -> pd.DataFrame:
+        """Static covariates: a row a series, a column a covariate, categories by their labels."""
+        columns = encoding.decode(self.static, self.schema.static_covariates, self.levels)
+        return pd.DataFrame(columns, index=pd.RangeIndex(len(self.ids))).infer_objects()
+
     def to_frame(self) -> pd.DataFrame:
         """Back to a long frame in the order of the rows that came in, rows of gaps left out.
 
@@ -464,8 +469,7 @@ class Panel:
         }
         columns |= dict(zip(targets, self.values[kept].T, strict=True))
         columns |= encoding.decode(self.covariates[kept], self.schema.covariates, self.levels)
-        static = self.static[series[kept]] if self.schema.static_covariates else np.zeros((len(kept), 0))
-        columns |= encoding.decode(static, self.schema.static_covariates, self.levels)
+        columns |= {str(name): column.to_numpy()[series[kept]] for name, column in self.static_frame().items()}
         return pd.DataFrame(columns).infer_objects()
 
 

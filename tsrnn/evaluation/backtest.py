@@ -121,7 +121,9 @@ def backtest(
     metrics : sequence of str, optional
         Names from `METRICS`; by default `USUAL`. ``"coverage"`` and ``"winkler"`` give a column a level, as
         ``coverage-90``; ``"msis"`` needs the level 95. ``"wql"`` takes the bounds and, as their median, the point
-        forecast: ``level=[20, 40, 60, 80]`` is the mean over nine deciles.
+        forecast: ``level=[20, 40, 60, 80]`` is the mean over nine deciles; so does ``"crps_quantiles"``, whose column
+        has their number in its name, as ``crps_q9``. ``"owa"`` is made of `smape` and `mase`, and needs a model
+        called ``Naive2``.
     unit_rows : int, optional
         Take `mae`, `mse`, `rmse` and `bias` in units of the standard deviation of so many first rows of each series, as
         the long-horizon benchmarks do with their training rows; by default in those of the data.
@@ -164,7 +166,7 @@ def backtest(
     1          Naive  1.06  7.43
     """
     named = _named(models)
-    asked = check_metrics(metrics, level)
+    asked = check_metrics(metrics, level, named)
     if refit < 0 or int(refit) != refit:
         raise ValueError(f"refit must be True, False or the number of folds from fit to fit, got {refit!r}.")
     panel = Panel.from_frame(df, Schema(**roles), freq)

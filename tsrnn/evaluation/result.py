@@ -1,15 +1,17 @@
 """What a backtest gives: forecasts, figures for each model, series and cutoff, and their summaries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tsrnn.data import Panel
-from tsrnn.evaluation import metrics
+from tsrnn.evaluation.summary import Cells, base, check_metrics, relative, summarise
+from tsrnn.forecasting.base import interval_columns
 from tsrnn.report import plots
 
 if TYPE_CHECKING:
@@ -28,26 +30,38 @@ class BacktestResult:
         ``unique_id, ds, cutoff, y, <Model>, <Model>-lo-90, <Model>-hi-90 ...``, a row per series, cutoff and
         step; ``cutoff`` is the last stamp known, ``y`` the observed value (NaN where missing), whatever the
         target column was called.
-    metrics : DataFrame
-        ``model, unique_id, cutoff`` and a column a metric; NaN where a metric is not defined.
     timings : DataFrame
         ``model, fold, fit_s, predict_s``, a row a fit; ``fold`` is the first fold that it forecast, from 0.
     horizon, season_length : int
         Steps ahead, and the season of `mase` and `rmsse`.
     panel : Panel
         The data.
-    scale : array of float64, shape (M,)
-        What a seasonal naive forecast missed before each cutoff: a value for every ``horizon`` rows of
-        ``forecasts``.
+    labels : DataFrame
+        ``unique_id, cutoff, fold`` and the static covariates of the M pairs of series and cutoff: a row for every
+        ``horizon`` rows of ``forecasts``.
+    scales : DataFrame
+        ``unit, mase, rmsse``: what the errors of these pairs are divided by. The last two are what a seasonal naive
+        forecast missed before the cutoff, as a mean absolute and a root mean squared error.
+    levels : dict of str to tuple of float
+        The models in the order in which they ran, and the levels of their intervals in percent.
+    asked : tuple of str
+        The metrics that were asked for.
     """
 
     forecasts: pd.DataFrame = field(repr=False)
-    metrics: pd.DataFrame = field(repr=False)
     timings: pd.DataFrame = field(repr=False)
     horizon: int
     season_length: int
     panel: Panel = field(repr=False)
-    scale: NDArray[np.float64] = field(repr=False)
+    labels: pd.DataFrame = field(repr=False)
+    scales: pd.DataFrame = field(repr=False)
+    levels: dict[str, tuple[float, ...]]
+    asked: tuple[str, ...]
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models, in the order in which they ran."""
+        return list(self.levels)
 
     @property
     def history(self) -> pd.DataFrame:
@@ -62,59 +76,127 @@ class BacktestResult:
         }
         return pd.DataFrame(columns).infer_objects()
 
-    def leaderboard(self) -> pd.DataFrame:
-        """Rank the models: a row a model, of every metric the mean over cutoffs and then over series.
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """``model, unique_id, cutoff`` and a column a metric; NaN where a metric is not defined."""
+        return self.summary(by=[self.panel.schema.id_col, "cutoff"])
 
-        The best `mase` comes first. Values that are not defined are left out, and counted in `n_undefined`. ``wql`` is
-        pooled over everything; ``owa``, of the M4 competition, is there where `smape` and `mase` are and a model is
-        called ``Naive2``: the mean of their ratios to those of that model.
+    def summary(
+        self,
+        metrics: str | Sequence[str] | None = None,
+        by: str | Sequence[str] = (),
+        *,
+        groups: Mapping[Any, Any] | None = None,
+        weights: ArrayLike | Mapping[Any, float] | None = None,
+        pooled: bool = False,
+    ) -> pd.DataFrame:
+        """Metrics of every model, by step, cutoff, series or group.
+
+        A metric is taken over the steps that are forecast for a series from a cutoff, or, by step, over the cutoffs of
+        a series; then comes the mean over cutoffs, then that over series. What is not defined is left out of these
+        means; `n_undefined` counts it. ``wql`` and ``calibration_error`` are always pooled.
+
+        Parameters
+        ----------
+        metrics : str or sequence of str, optional
+            Names from `tsrnn.evaluation.METRICS`; by default those that the backtest was asked for.
+        by : str or sequence of str, optional
+            ``"step"`` (from 1), ``"cutoff"``, ``"fold"`` (from 0), the column of the series' names, a static covariate,
+            or ``"group"``.
+        groups : mapping, optional
+            The group of each series, for ``by="group"``.
+        weights : array or mapping, optional
+            An array as long as `forecasts` weighs its rows: a mask, for instance, of 0 and 1, or of False and True. A
+            mapping weighs series in the mean over them.
+        pooled : bool, default False
+            Take every metric over all rows at once, so that long errors of one series outweigh those of others.
+
+        Returns
+        -------
+        DataFrame
+            ``model``, a column for each of ``by``, and a column a metric; ``owa`` where `smape` and `mase` are and a
+            model is called ``Naive2``, and series are not told apart.
+
+        Raises
+        ------
+        ValueError
+            If there is no such metric, nothing called so to summarise by, or weights do not fit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from tsrnn import Naive, backtest
+        >>> days = pd.date_range("2024-01-01", periods=20)
+        >>> result = backtest(Naive(horizon=2), pd.Series(np.arange(20.0), index=days), n_windows=3)
+        >>> result.summary("mae", by="step")
+           model  step  mae
+        0  Naive     1  1.0
+        1  Naive     2  2.0
+        >>> result.summary("mae", weights=result.forecasts["ds"] < "2024-01-20")
+           model       mae
+        0  Naive  1.333333
         """
-        keys = ["model", self.panel.schema.id_col]
-        per_series = self.metrics.drop(columns="cutoff").groupby(keys, sort=False).mean()
-        board = per_series.groupby("model", sort=False).mean().reset_index()
-        if "wql" in board:
-            board["wql"] = [self._pooled_wql(name) for name in board["model"]]
-        if {"smape", "mase"} <= set(board) and "Naive2" in set(board["model"]):
-            yardstick = board.set_index("model").loc["Naive2"]
-            board["owa"] = (board["smape"] / yardstick["smape"] + board["mase"] / yardstick["mase"]) / 2
+        names = self.asked if metrics is None else (metrics,) if isinstance(metrics, str) else tuple(metrics)
+        asked = check_metrics(names, [p for levels in self.levels.values() for p in levels], self.levels)
+        keys = [key for key in ((by,) if isinstance(by, str) else by) if key != "model"]
+        id_col, labels = self.panel.schema.id_col, self.labels
+        if groups is not None:
+            missing = [name for name in labels[id_col].unique() if name not in groups]
+            if missing:
+                raise ValueError(f"groups say nothing of series {missing[0]!r}; give every series one.")
+            labels = labels.assign(group=labels[id_col].map(dict(groups)))
+        table = summarise(self._cells(labels), asked, keys, weights=weights, pooled=pooled)
+        if {"smape", "mase"} <= set(table) and "Naive2" in self.levels and id_col not in keys:
+            ratios = relative(table, "Naive2", keys)
+            table["owa"] = (ratios["smape"] + ratios["mase"]) / 2
+        return table
+
+    def _cells(self, labels: pd.DataFrame) -> Cells:
+        def block(columns: list[str]) -> NDArray[np.float64]:
+            return self.forecasts[columns].to_numpy(np.float64).reshape(len(labels), self.horizon, -1)
+
+        values = {name: block([name, *interval_columns(name, levels)[0]]) for name, levels in self.levels.items()}
+        scales = {str(name): column.to_numpy() for name, column in self.scales.items()}
+        return Cells(labels, self.panel.schema.id_col, block(["y"])[..., 0], values, self.levels, scales)
+
+    def leaderboard(self) -> pd.DataFrame:
+        """Rank the models: a row a model, the `summary` over everything.
+
+        The best `mase` comes first, or the best of the first metric if there is no `mase`.
+        """
+        board = self.summary()
         known = [name for name in ("mase", *board.columns[1:]) if name in board and board[name].notna().any()]
         return board.sort_values(known[0], kind="stable", ignore_index=True) if known else board
 
-    def skill(self, reference: str) -> pd.DataFrame:
+    def skill(self, reference: str, by: str | Sequence[str] = ()) -> pd.DataFrame:
         """Every model against one of them.
 
         Parameters
         ----------
         reference : str
             Name of the model to compare with.
+        by : str or sequence of str, optional
+            As in `summary`.
 
         Returns
         -------
         DataFrame
-            The leaderboard with every metric divided by the reference's: below 1 where the error is smaller. Coverage
-            and bias, of which less is not better, are left out.
+            The leaderboard, or summary, with every metric divided by the reference's: below 1 where the error is
+            smaller. Coverage and bias, of which less is not better, are left out.
 
         Raises
         ------
         ValueError
             If there is no such model.
         """
-        board = self.leaderboard()
-        board = board.loc[:, ~board.columns.str.startswith(("coverage", "bias"))].set_index("model")
-        if reference not in board.index:
-            raise ValueError(f"no model is called {reference!r}; there are {', '.join(board.index)}.")
-        return (board / board.loc[reference]).reset_index()
+        self._check_model(reference)
+        keys = [by] if isinstance(by, str) else list(by)
+        board = self.summary(by=keys) if keys else self.leaderboard()
+        return relative(board.loc[:, ~board.columns.str.startswith(("coverage", "bias"))], reference, keys)
 
-    def _pooled_wql(self, name: str) -> float:
-        """Weighted quantile loss of all series and cutoffs at once; NaN without observed values other than 0."""
-        prefixes = {f"{name}-lo-": -1, f"{name}-hi-": 1}
-        columns, levels = [name], [0.5]
-        for column in self.forecasts.columns:
-            for prefix, side in prefixes.items():
-                if column.startswith(prefix):
-                    columns.append(column)
-                    levels.append(0.5 + side * float(column.removeprefix(prefix)) / 200)
-        return float(metrics.wql(self.forecasts["y"], self.forecasts[columns], levels))
+    def _check_model(self, name: str) -> None:
+        if name not in self.levels:
+            raise ValueError(f"no model is called {name!r}; there are {', '.join(self.levels)}.")
 
     @property
     def n_undefined(self) -> pd.DataFrame:
@@ -122,19 +204,41 @@ class BacktestResult:
         missing = self.metrics.drop(columns=["model", self.panel.schema.id_col, "cutoff"]).isna()
         return missing.groupby(self.metrics["model"], sort=False).sum().reset_index()
 
-    def by_step(self) -> pd.DataFrame:
-        """Mean absolute scaled error at each step ahead: ``step`` from 1, a column a model, the best first.
+    def by_step(self, metric: str = "mase") -> pd.DataFrame:
+        """A metric at each step ahead: ``step`` from 1, a column a model, the best first.
 
-        Where nothing is missing, the mean of a column is the model's `mase`.
+        Parameters
+        ----------
+        metric : str, default "mase"
+            A column of the `summary`, as ``"rmse"`` or ``"coverage-90"``.
+
+        Returns
+        -------
+        DataFrame
+            Where nothing is missing, the mean of a column is the model's figure if the metric is a mean, as `mase` is.
         """
-        ids = self.forecasts[self.panel.schema.id_col].to_numpy()[:: self.horizon]
-        scale = np.where(self.scale == 0, np.nan, self.scale)[:, None]
-        columns = {}
-        for name in self.leaderboard()["model"]:
-            error = (self.forecasts["y"] - self.forecasts[name]).abs().to_numpy()
-            columns[name] = pd.DataFrame(error.reshape(-1, self.horizon) / scale).groupby(ids).mean().mean()
-        steps = pd.RangeIndex(1, self.horizon + 1, name="step")
-        return pd.DataFrame(columns).set_axis(steps, axis=0).reset_index()
+        return self._wide(metric, "step")
+
+    def by_cutoff(self, metric: str = "mase") -> pd.DataFrame:
+        """A metric at each cutoff: ``cutoff``, a column a model, the best first.
+
+        Parameters
+        ----------
+        metric : str, default "mase"
+            A column of the `summary`, as ``"rmse"`` or ``"coverage-90"``.
+        """
+        return self._wide(metric, "cutoff")
+
+    def _wide(self, metric: str, key: str) -> pd.DataFrame:
+        name = base(metric)
+        table = self.summary(name, by=key)
+        if metric not in table:
+            raise ValueError(f"there is no {metric!r}; there are {', '.join(table.columns[2:])}.")
+        order = self.summary(name).sort_values(metric, kind="stable", ascending=not name.startswith("coverage"))[
+            "model"
+        ]
+        wide = table.pivot(index=key, columns="model", values=metric)[list(order)].rename_axis(columns=None)
+        return wide.reset_index()
 
     def plot(self, *, models: Sequence[str] | None = None, series: Sequence[Any] | None = None) -> "Figure":
         """Draw the newest forecasts against what was observed.
