@@ -19,6 +19,7 @@ _FACE = {
     "forecasting.lags": ("LagRegressor",),
     "forecasting.spec": ("load",),
     "nn.distributions": ("NegativeBinomial", "Normal", "StudentT"),
+    "nn.esrnn": ("ESRNN",),
     "nn.networks": ("GRU", "LSTM", "RNN", "SLSTM", "MinGRU", "MinLSTM"),
     "nn.outputs": ("Point", "Quantiles"),
     "nn.recursive": ("Recursive",),
@@ -27,7 +28,7 @@ _FACE = {
     "training.optimizer": ("Optimizer",),
     "training.state": ("Training",),
     "transforms": ("RobustScaler", "StandardScaler"),
-    "evaluation": ("backtest",),
+    "evaluation": ("BacktestResult", "backtest"),
     "report.plots": ("plot_forecasts",),
     "anomaly": ("AnomalyDetector",),
 }

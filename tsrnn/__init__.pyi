@@ -4,6 +4,7 @@ from tsrnn.data import DataWarning as DataWarning
 from tsrnn.data import Panel as Panel
 from tsrnn.data import read_csv as read_csv
 from tsrnn.data import read_table as read_table
+from tsrnn.evaluation import BacktestResult as BacktestResult
 from tsrnn.evaluation import backtest as backtest
 from tsrnn.forecasting.baselines import Drift as Drift
 from tsrnn.forecasting.baselines import HistoricAverage as HistoricAverage
@@ -18,6 +19,7 @@ from tsrnn.forecasting.spec import load as load
 from tsrnn.nn.distributions import NegativeBinomial as NegativeBinomial
 from tsrnn.nn.distributions import Normal as Normal
 from tsrnn.nn.distributions import StudentT as StudentT
+from tsrnn.nn.esrnn import ESRNN as ESRNN
 from tsrnn.nn.networks import GRU as GRU
 from tsrnn.nn.networks import LSTM as LSTM
 from tsrnn.nn.networks import RNN as RNN

@@ -49,6 +49,10 @@ class Batch(NamedTuple):
         Values to forecast; 0 where missing.
     target_observed : array of bool, shape (B, H, C)
         Where ``target`` was measured; the loss counts nothing else.
+    series : array of int, shape (B,), optional
+        Code of each window's series, 0 if it was not there in training; for networks with weights for each series.
+    step : array of int, shape (B,), optional
+        Number of the first step ahead, counted from a fixed time; given with ``series``.
     """
 
     context: Float[Array, "B T C"]
@@ -62,3 +66,5 @@ class Batch(NamedTuple):
     static_codes: Int[Array, "B K"]
     target: Float[Array, "B H C"]
     target_observed: Bool[Array, "B H C"]
+    series: Int[Array, " B"] | None = None
+    step: Int[Array, " B"] | None = None

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from tsrnn.data import Panel
+from tsrnn.evaluation.significance import Ranks, diebold_mariano
 from tsrnn.evaluation.summary import Cells, base, check_metrics, relative, summarise
 from tsrnn.forecasting.base import interval_columns
 from tsrnn.report import plots
@@ -198,6 +199,11 @@ class BacktestResult:
         if name not in self.levels:
             raise ValueError(f"no model is called {name!r}; there are {', '.join(self.levels)}.")
 
+    def _check_metric(self, name: str, table: pd.DataFrame) -> None:
+        if name not in table:
+            known = [str(column) for column in table if base(str(column)) == base(name)]
+            raise ValueError(f"there is no {name!r}; there are {', '.join(known)}.")
+
     @property
     def n_undefined(self) -> pd.DataFrame:
         """Pairs of series and cutoff for which a metric is not defined: a row a model, a column a metric."""
@@ -232,13 +238,89 @@ class BacktestResult:
     def _wide(self, metric: str, key: str) -> pd.DataFrame:
         name = base(metric)
         table = self.summary(name, by=key)
-        if metric not in table:
-            raise ValueError(f"there is no {metric!r}; there are {', '.join(table.columns[2:])}.")
+        self._check_metric(metric, table)
         order = self.summary(name).sort_values(metric, kind="stable", ascending=not name.startswith("coverage"))[
             "model"
         ]
         wide = table.pivot(index=key, columns="model", values=metric)[list(order)].rename_axis(columns=None)
         return wide.reset_index()
+
+    def diebold_mariano(
+        self, first: str, second: str, *, metric: str = "mase", by: str | Sequence[str] = ()
+    ) -> pd.DataFrame:
+        """Test whether two models differ, by their losses at the cutoffs in time order.
+
+        The loss of a series at a cutoff is its figure of the metric; over several series, the mean of them at each
+        cutoff is taken first, so that series that err together do not count as several observations. Cutoffs of which
+        the forecasts overlap are treated as correlated. It takes ten cutoffs or more to tell much; of many series and
+        few cutoffs, `ranks` does.
+
+        Parameters
+        ----------
+        first, second : str
+            Names of models.
+        metric : str, default "mase"
+            A column of the `summary`, less of which is better.
+        by : str or sequence of str, optional
+            Test each series, step, static covariate ... apart, as in `summary`.
+
+        Returns
+        -------
+        DataFrame
+            A column for each of ``by``; ``n``, the number of cutoffs; ``difference``, the mean loss of the first less
+            that of the second; ``statistic``, negative where the first is better; the two-sided ``p_value``. See
+            `tsrnn.evaluation.significance.diebold_mariano`.
+
+        Raises
+        ------
+        ValueError
+            If there is no such model or metric.
+        """
+        for name in (first, second):
+            self._check_model(name)
+        keys, id_col = [by] if isinstance(by, str) else list(by), self.panel.schema.id_col
+        losses = self.summary(base(metric), by=list(dict.fromkeys([*keys, id_col, "fold"])))
+        self._check_metric(metric, losses)
+        wide = losses.pivot(index=[c for c in losses if c in (*keys, id_col, "fold")], columns="model", values=metric)
+        mean = (wide[first] - wide[second]).dropna().groupby(level=[*dict.fromkeys([*keys, "fold"])]).mean()
+        groups: Any = mean.groupby(level=keys, sort=False) if keys else [((), mean)]
+        rows = []
+        for key, d in groups:
+            step = dict(zip(keys, key, strict=True)).get("step", self.horizon)
+            rows.append([*key, len(d), d.mean(), *diebold_mariano(d, self._overlap(step))])
+        return pd.DataFrame(rows, columns=[*keys, "n", "difference", "statistic", "p_value"])
+
+    def _overlap(self, step: int) -> int:
+        """How many consecutive cutoffs lie before what is forecast ``step`` steps ahead from the first of them."""
+        schema, first = self.panel.schema, self.labels[self.panel.schema.id_col] == self.labels.iloc[0, 0]
+        cutoffs = self.labels.loc[first, "cutoff"].to_numpy()
+        ahead = self.forecasts[schema.time_col].iloc[step - 1 :: self.horizon][first.to_numpy()].to_numpy()
+        return int((np.searchsorted(cutoffs, ahead) - np.arange(len(cutoffs))).max())
+
+    def ranks(self, metric: str = "mase", *, alpha: float = 0.05) -> Ranks:
+        """Rank the models on every series, and test whether their mean ranks differ.
+
+        Parameters
+        ----------
+        metric : str, default "mase"
+            A column of the `summary`, less of which is better.
+        alpha : float, default 0.05
+            Probability of telling any two models apart that are equal.
+
+        Returns
+        -------
+        Ranks
+            Mean ranks, the p-value of Friedman's test, and the critical difference of Nemenyi's.
+
+        Raises
+        ------
+        ValueError
+            If there is no such metric, or there are fewer than two models or series.
+        """
+        id_col = self.panel.schema.id_col
+        table = self.summary(base(metric), by=id_col)
+        self._check_metric(metric, table)
+        return Ranks.of(table.pivot(index=id_col, columns="model", values=metric)[self.models], metric, alpha)
 
     def plot(self, *, models: Sequence[str] | None = None, series: Sequence[Any] | None = None) -> "Figure":
         """Draw the newest forecasts against what was observed.

@@ -22,6 +22,7 @@ from tsrnn.forecasting.artifact import Artifact, encode
 from tsrnn.forecasting.base import AbstractForecaster, forecast_frame
 from tsrnn.forecasting.inputs import Inputs
 from tsrnn.nn.embedding import Categories
+from tsrnn.nn.esrnn import ESRNN, SmoothedModel
 from tsrnn.nn.gradients import hidden_gradients
 from tsrnn.nn.model import Model, Params, Precision
 from tsrnn.nn.networks import AbstractNetwork
@@ -39,6 +40,8 @@ from tsrnn.windows.batches import DevicePanel, WindowSampler, gather
 from tsrnn.windows.index import WindowIndex, sampling_odds, tail_windows, training_windows, validation_rows
 
 __all__ = ["Forecaster"]
+
+AnyModel = Model | RecursiveModel | SmoothedModel
 
 _CHUNK = 256
 """Windows forecast in one call. Always this many, padded, so that a forecast does not depend on its neighbours."""
@@ -78,7 +81,7 @@ class Forecaster(AbstractForecaster):
     ----------
     network : AbstractNetwork
         ``LSTM()``, ``GRU()``, ``RNN()``, ``SLSTM()``, ``MinGRU()``, ``MinLSTM()``; ``Seq2Seq()``, ``SegRNN()``;
-        ``Recursive()``, which draws sample paths.
+        ``Recursive()``, which draws sample paths; ``ESRNN()``, exponential smoothing, which is its own normalization.
     horizon : int
         Steps ahead to forecast.
     context_length : int, optional
@@ -197,11 +200,13 @@ class Forecaster(AbstractForecaster):
         """Type of data and weights."""
         return np.float64 if self.precision == "float64" else np.float32
 
-    def _model(self, schema: Schema) -> Model | RecursiveModel:
+    def _model(self, schema: Schema) -> AnyModel:
         """The model; its embedding tables have bucketed sizes, so that a few categories more share a program."""
         roles = (schema.past_covariates, schema.future_covariates, schema.static_covariates)
         categories = Categories(*(tuple(map(_bucket, self.inputs_.sizes(names))) for names in roles))
         model = Model(self.network, self.output, self.normalization, self.season_length_, categories, self.precision)
+        if isinstance(self.network, ESRNN):
+            return SmoothedModel(model, _bucket(1 + len(self.inputs_.series)))
         if not isinstance(self.network, Recursive):
             return model
         if schema.past_covariates:
@@ -264,7 +269,8 @@ class Forecaster(AbstractForecaster):
         if params is None:
             spec = self._transform
             fitted = None if spec is None else spec.fit(learned)
-            self.inputs_ = Inputs.fit(learned, () if spec is None else spec.covariates(learned))
+            at = () if spec is None else spec.covariates(learned)
+            self.inputs_ = Inputs.fit(learned, at, by_series=isinstance(self.network, ESRNN))
         else:
             fitted = None if self.transforms_ is None else self.transforms_.on(learned, learned.lengths)
         _check_output(self.output, self.normalization, fitted, panel)
@@ -315,6 +321,7 @@ class Forecaster(AbstractForecaster):
 
         def forecast(rows: DevicePanel, at: NDArray[np.int64]) -> Any:
             model = self._model(panel.schema)
+            assert not isinstance(model, RecursiveModel)
             params = _forecast(
                 model, self.params_, rows, series[at].astype(np.int32), ends[at].astype(np.int32),
                 context_length=self.context_length_, horizon=self.horizon,
@@ -449,8 +456,9 @@ class Forecaster(AbstractForecaster):
         fitted = None if self.transforms_ is None else self.transforms_.on(panel, panel.lengths)
         rows, model = self._device_panel(panel, fitted), self._model(panel.schema)
         shape = {"context_length": self.context_length_, "horizon": self.horizon}
-        if isinstance(model, RecursiveModel):
-            raise ValueError("gradient_flow is for networks with one loss, at the end; Recursive() has one a step.")
+        if not isinstance(model, Model):
+            name = type(self.network).__name__
+            raise ValueError(f"gradient_flow is for networks with one loss, at the end; {name}() has one a step.")
         windows = training_windows(panel, panel.lengths, **shape)
         spread = np.linspace(0, windows.total - 1, n_windows).round().astype(np.int64)
         series, known = (place.astype(np.int32) for place in windows.locate(spread))
@@ -464,7 +472,7 @@ class Forecaster(AbstractForecaster):
         norms = hidden_gradients(model.loss, params, _gather(rows, series, known, **shape), jnp.asarray(back, int))
         return pd.DataFrame({"lag": np.asarray(back), "gradient_norm": np.asarray(norms, np.float64)})
 
-    def _first_weights(self, model: Model | RecursiveModel, rows: DevicePanel, key: Array) -> Params:
+    def _first_weights(self, model: AnyModel, rows: DevicePanel, key: Array) -> Params:
         """Drawn in float32 in every precision, so that equal seeds begin alike."""
         cut = partial(gather, context_length=self.context_length_, horizon=self.horizon)
         one = jnp.ones(1, jnp.int32)
@@ -492,11 +500,11 @@ class Forecaster(AbstractForecaster):
         return self.season_length
 
     def _device_panel(self, panel: Panel, fitted: Fitted | None) -> DevicePanel:
-        """The panel's rows in network units, padded so that panels of similar size share a program."""
+        """The rows in network units, padded so that cuts of one panel, and panels of similar size, share a program."""
         raw, panel = panel, panel.filled()
         filled = panel is not raw
         panel = panel if fitted is None else fitted.transform(panel)
-        n_rows, n_series = _bucket(len(panel.times)), _bucket(len(panel.ids))
+        n_rows, n_series = _bucket(max(len(panel.times), panel.room)), _bucket(len(panel.ids))
         values = np.full((n_rows, panel.values.shape[1]), np.nan, self._dtype)
         values[: len(panel.times)] = panel.values
         first = np.pad(panel.indptr[:-1].astype(np.int32), (0, n_series - len(panel.ids)))
@@ -505,7 +513,24 @@ class Forecaster(AbstractForecaster):
         if filled:
             there = np.concatenate([~np.isnan(raw.values), self.inputs_.measured(raw)], axis=1)
             arrays["measured"] = np.pad(there, ((0, n_rows - len(there)), (0, 0)))
+        if isinstance(self.network, ESRNN):
+            numbers = {"codes": self.inputs_.codes(panel), "steps": self._steps(panel)}
+            arrays |= {name: np.pad(array, (0, n_series - len(panel.ids))) for name, array in numbers.items()}
         return DevicePanel(**{name: jnp.asarray(array) for name, array in arrays.items()})
+
+    def _steps(self, panel: Panel) -> NDArray[np.int32]:
+        """Number of each series' first row on the grid of its time, up to whole rounds of all seasons."""
+        model = self._model(panel.schema)
+        assert isinstance(model, SmoothedModel)
+        if panel.freq.kind == "irregular" and model.season_lengths:
+            raise ValueError(
+                f"seasons of {model.season_lengths} steps need steps of one length, and freq='irregular' has none; "
+                "choose ESRNN(season_lengths=()), or bring the rows on a grid with resample='mean'."
+            )
+        first = panel.times[panel.indptr[:-1]]
+        steps, _ = panel.freq.count(np.zeros(1, first.dtype), first)
+        rounds = np.lcm.reduce(np.array([1, *model.season_lengths]))
+        return np.asarray(steps % rounds, np.int32)
 
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         flat = traverse_util.flatten_dict(serialization.to_state_dict(self.params_), sep="/")  # type: ignore[no-untyped-call]
@@ -516,7 +541,8 @@ class Forecaster(AbstractForecaster):
         run = dataclasses.asdict(self.training_)
         arrays |= {f"training/{name}": run.pop(name) for name in _CURVES}
         values = {"context_length": self.context_length_, "season_length": self.season_length_, "training": run}
-        return values | {"vocabularies": encode(self.inputs_.vocabularies), "step": self.inputs_.step}, arrays
+        values |= {"vocabularies": encode(self.inputs_.vocabularies), "step": self.inputs_.step}
+        return values | {"series": encode(self.inputs_.series)}, arrays
 
     @_in_its_precision
     def _restore(self, saved: Artifact) -> None:
@@ -524,7 +550,8 @@ class Forecaster(AbstractForecaster):
         self.context_length_, self.season_length_ = values["context_length"], values["season_length"]
         vocabularies = {name: tuple(labels) for name, labels in values["vocabularies"].items()}
         statistics = {name: arrays[f"covariates/{name}"] for name in _STATISTICS}
-        self.inputs_ = Inputs(**statistics, vocabularies=vocabularies, step=values["step"])
+        series = tuple(values.get("series", ()))
+        self.inputs_ = Inputs(**statistics, vocabularies=vocabularies, step=values["step"], series=series)
         spec, history = self._transform, saved.history
         learned = _under(arrays, "transforms/")
         self.transforms_ = None
@@ -540,7 +567,7 @@ class Forecaster(AbstractForecaster):
 
 
 @partial(jax.jit, static_argnames=("model",))
-def _init(model: Model | RecursiveModel, key: Array, batch: Batch) -> Params:
+def _init(model: AnyModel, key: Array, batch: Batch) -> Params:
     return model.init(key, batch)
 
 
@@ -549,8 +576,9 @@ _gather = jax.jit(gather, static_argnames=("context_length", "horizon"))
 
 @partial(jax.jit, static_argnames=("model", "context_length", "horizon"))
 def _forecast(
-    model: Model, params: Params, rows: DevicePanel, series: Array, known: Array, *, context_length: int, horizon: int
-) -> Array:
+    model: Model | SmoothedModel, params: Params, rows: DevicePanel, series: Array, known: Array,
+    *, context_length: int, horizon: int,
+) -> Array:  # fmt: skip
     return model(params, gather(rows, series, known, context_length=context_length, horizon=horizon))
 
 
@@ -582,10 +610,12 @@ def _valid_batches(
         return None
     n_batches = min(_MAX_VALID_BATCHES, 1 << (max(1, -(-windows.total // batch_size)) - 1).bit_length())
     spread = np.linspace(0, windows.total - 1, n_batches * batch_size).round().astype(np.int64)
-    series, known = windows.locate(spread)
-    where = series.astype(np.int32), known.astype(np.int32)
-    flat = _gather(rows, *where, context_length=context_length, horizon=horizon)
-    return Batch(*(leaf.reshape(n_batches, batch_size, *leaf.shape[1:]) for leaf in flat))
+    places = [place.astype(np.int32).reshape(n_batches, batch_size) for place in windows.locate(spread)]
+    parts = [
+        _gather(rows, *where, context_length=context_length, horizon=horizon) for where in zip(*places, strict=True)
+    ]
+    batches: Batch = jax.tree.map(lambda *leaves: np.stack(leaves), *parts)
+    return batches
 
 
 def _checked_quantiles(output: AbstractOutput, quantiles: Sequence[float]) -> Array:

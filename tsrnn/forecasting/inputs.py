@@ -59,6 +59,8 @@ class Inputs:
     step : float, default 1.0
         Typical time between two rows, in nanoseconds or units of integer time, where sampling is irregular; otherwise
         not used.
+    series : tuple, default none
+        Names of the series that a network has weights of its own for, in the order of their codes, which count from 1.
 
     Examples
     --------
@@ -77,9 +79,10 @@ class Inputs:
     static_scale: FloatArray
     vocabularies: Mapping[str, tuple[Any, ...]]
     step: float = 1.0
+    series: tuple[Any, ...] = ()
 
     @classmethod
-    def fit(cls, panel: Panel, as_they_are: Sequence[int] = ()) -> Self:
+    def fit(cls, panel: Panel, as_they_are: Sequence[int] = (), *, by_series: bool = False) -> Self:
         """Learn from all rows of a panel; the caller cuts it to training rows.
 
         Parameters
@@ -88,6 +91,8 @@ class Inputs:
             The training rows.
         as_they_are : sequence of int
             Places of covariates that are not standardized, because a transform sees to them.
+        by_series : bool, default False
+            Whether the network has weights for each series.
         """
         schema = panel.schema
         columns = [*zip(schema.covariates, panel.covariates.T, strict=True)]
@@ -104,7 +109,8 @@ class Inputs:
             step = float(np.median(inside)) if len(inside) else 1.0
         location, scale = _stats(panel.covariates, panel)
         location[[*as_they_are]], scale[[*as_they_are]] = 0.0, 1.0
-        return cls(location, scale, *_stats(panel.static, panel), vocabularies, step)
+        series = tuple(sorted(panel.ids, key=lambda name: (str(type(name)), name))) if by_series else ()
+        return cls(location, scale, *_stats(panel.static, panel), vocabularies, step, series)
 
     def read(
         self, panel: Panel, n_rows: int | None = None, n_series: int | None = None, dtype: type[Any] = np.float32
@@ -146,6 +152,11 @@ class Inputs:
         filling = (rows(slice(a, a + _BLOCK)) for a in range(0, len(panel.times), _BLOCK))
         by_row = _filled(n_rows or len(panel.times), filling, dtype)
         return InputArrays(*by_row, *_filled(n_series or len(constant), [static], dtype))
+
+    def codes(self, panel: Panel) -> NDArray[np.int32]:
+        """Code of each series, shape (N,); 0 for those that were not there when this was fitted."""
+        places = {name: code for code, name in enumerate(self.series, 1)}
+        return np.array([places.get(name, 0) for name in panel.ids], np.int32)
 
     def measured(self, panel: Panel) -> NDArray[np.bool_]:
         """Where the columns of ``past`` hold what the panel holds, shape (R, P)."""

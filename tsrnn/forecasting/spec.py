@@ -29,6 +29,7 @@ from tsrnn.nn.distributions import (
     Tweedie,
     ZeroInflated,
 )
+from tsrnn.nn.esrnn import ESRNN
 from tsrnn.nn.networks import GRU, LSTM, RNN, SLSTM, MinGRU, MinLSTM
 from tsrnn.nn.outputs import Point, Quantiles
 from tsrnn.nn.recursive import Recursive
@@ -69,7 +70,7 @@ MODELS: dict[str, type[AbstractForecaster]] = {
 PARTS: dict[str, dict[str, type]] = {
     slot: {c.__name__: c for c in classes}
     for slot, classes in {
-        "network": (LSTM, GRU, RNN, SLSTM, MinGRU, MinLSTM, Seq2Seq, SegRNN, Recursive),
+        "network": (LSTM, GRU, RNN, SLSTM, MinGRU, MinLSTM, Seq2Seq, SegRNN, Recursive, ESRNN),
         "output": (
             Quantiles, Point, Normal, StudentT, Laplace, LogNormal, Poisson, NegativeBinomial, ZeroInflated, Tweedie,
             Mixture,

@@ -135,8 +135,7 @@ class Model:
         if "revin" in params:
             gain, shift = jnp.exp(params["revin"]["log_gain"])[None, None], params["revin"]["shift"][None, None]
             x, season = x * gain + shift * observed, season * gain + shift * seen
-        tables = params.get("embeddings", {})
-        constant = jnp.concatenate([batch.static, embed(tables, ("static",), batch.static_codes)], axis=-1)[:, None]
+        tables, constant = params.get("embeddings", {}), self.constant(params, batch)[:, None]
 
         def join(parts: list[Array], codes: Array, kinds: tuple[str, ...]) -> Array:
             steps = jnp.broadcast_to(constant, (*codes.shape[:2], constant.shape[-1]))
@@ -144,6 +143,19 @@ class Model:
 
         past = join([x, observed, batch.past], batch.past_codes, ("past", "future"))
         return past, batch.valid, join([season, seen, batch.future], batch.future_codes, ("future",))
+
+    def constant(self, params: Params, batch: Batch) -> Float[Array, "B S"]:
+        """What is constant in a window: the static inputs."""
+        codes = embed(params.get("embeddings", {}), ("static",), batch.static_codes)
+        return jnp.concatenate([batch.static, codes], axis=-1)
+
+    def known(self, params: Params, batch: Batch) -> Float[Array, "B TH F"]:
+        """What is known ahead, over history and horizon."""
+        past = batch.past[..., batch.past.shape[-1] - batch.future.shape[-1] :]
+        codes = batch.past_codes[..., batch.past_codes.shape[-1] - batch.future_codes.shape[-1] :]
+        codes = jnp.concatenate([codes, batch.future_codes], axis=1)
+        known = jnp.concatenate([past, batch.future], axis=1)
+        return jnp.concatenate([known, embed(params.get("embeddings", {}), ("future",), codes)], axis=-1)
 
 
 @dataclass(frozen=True)

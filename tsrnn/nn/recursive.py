@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from tsrnn.nn.cells import State
-from tsrnn.nn.embedding import embed, init_tables
+from tsrnn.nn.embedding import init_tables
 from tsrnn.nn.model import ForecastLoss, Model, Params
 from tsrnn.nn.scan import scan
 from tsrnn.nn.seq2seq import CELLS, CellName
@@ -204,7 +204,7 @@ class RecursiveModel:
         weights, xs = self._cast((params, xs))
         states, _ = network.apply(weights, xs, batch.valid, size=model.size(batch))
         states = jax.tree.map(lambda a: jnp.repeat(a, n_paths, axis=0), states)
-        constant, known = self._constant(params, batch), self._known(params, batch)[:, t:]
+        constant, known = self._constant(params, batch), self.model.known(params, batch)[:, t:]
 
         def tail(a: Array) -> Array:
             """The newest values that a lag can reach, then room for the path."""
@@ -244,23 +244,12 @@ class RecursiveModel:
         lagged = [_lagged(a, lag) for a in (z, seen) for lag in self.lags]
         constant = self._constant(params, batch)[:, None]
         constant = jnp.broadcast_to(constant, (*z.shape[:2], constant.shape[-1]))
-        return jnp.concatenate([*lagged, self._known(params, batch), constant], axis=-1)
-
-    def _known(self, params: Params, batch: Batch) -> Float[Array, "B TH F"]:
-        """What is known ahead, over history and horizon."""
-        past = batch.past[..., batch.past.shape[-1] - batch.future.shape[-1] :]
-        codes = batch.past_codes[..., batch.past_codes.shape[-1] - batch.future_codes.shape[-1] :]
-        codes = jnp.concatenate([codes, batch.future_codes], axis=1)
-        known = jnp.concatenate([past, batch.future], axis=1)
-        return jnp.concatenate([known, embed(params.get("embeddings", {}), ("future",), codes)], axis=-1)
+        return jnp.concatenate([*lagged, self.model.known(params, batch), constant], axis=-1)
 
     def _constant(self, params: Params, batch: Batch) -> Float[Array, "B S"]:
         """What is constant in a window: static inputs, and the size of its numbers."""
         _, scale = self.model.stats(batch)
-        tables = params.get("embeddings", {})
-        return jnp.concatenate(
-            [batch.static, embed(tables, ("static",), batch.static_codes), jnp.log(scale[:, 0])], axis=-1
-        )
+        return jnp.concatenate([self.model.constant(params, batch), jnp.log(scale[:, 0])], axis=-1)
 
     def _valid(self, batch: Batch) -> Bool[Array, "B TH"]:
         return jnp.concatenate([batch.valid, jnp.ones(batch.target.shape[:2], bool)], axis=1)

@@ -59,9 +59,16 @@ class Log1p(AbstractPointwise):
 class BoxCox(AbstractPointwise):
     """``((x / g)^p - 1) / p`` with the geometric mean ``g`` and the power ``p`` of each series; ``log(x / g)`` at 0.
 
-    The power is the most likely one in -1 to 2 if the transformed values are normal; 1, which only shifts, for a series
-    with fewer than two different values. Dividing by ``g`` makes the result free of the data's unit.
+    By default the power is the most likely one in -1 to 2 if the transformed values are normal; 1, which only shifts,
+    for a series with fewer than two different values. Dividing by ``g`` makes the result free of the data's unit.
 
+    Parameters
+    ----------
+    power : float, optional
+        The power of all series; by default each has its most likely one. ``BoxCox(power=0)`` is the logarithm.
+
+    Notes
+    -----
     The inverse of what lies below the range of a positive power is 0; of what lies above the range of a negative power
     1e100 times ``g``.
 
@@ -78,11 +85,15 @@ class BoxCox(AbstractPointwise):
     [-2.303, -0.0, 2.303]
     """
 
+    power: float | None = None
+
     def learn(self, panel: Panel) -> State:
         """Geometric mean and power, (N, C) each."""
         _check_above(panel, 0, self)
         logs = np.log(panel.values)
         scale = np.exp(_means(logs, panel))
+        if self.power is not None:
+            return {"scale": scale, "power": np.full_like(scale, self.power)}
         x = panel.values / np.repeat(scale, panel.lengths, axis=0)
 
         def unlikely(power: Floats) -> Floats:  # no Jacobian: it is 1 where the geometric mean is 1

@@ -34,6 +34,9 @@ class DevicePanel(NamedTuple):
         First row of each series.
     measured : array of bool, shape (R, C + P), optional
         Where ``values`` and ``past`` hold what was measured; given if they hold filled gaps too.
+    codes, steps : arrays of int, shape (N,), optional
+        Code of each series, 0 if it was not there in training, and the number of its first row, counted from a fixed
+        time; given to networks that have weights for each series.
     """
 
     values: Float[Array, "R C"]
@@ -45,6 +48,8 @@ class DevicePanel(NamedTuple):
     static_codes: Int[Array, "N K"]
     first: Int[Array, " N"]
     measured: Bool[Array, "R CP"] | None = None
+    codes: Int[Array, " N"] | None = None
+    steps: Int[Array, " N"] | None = None
 
 
 def gather(
@@ -100,6 +105,8 @@ def gather(
         static_codes=panel.static_codes[series],
         target=jnp.nan_to_num(target),
         target_observed=target_observed,
+        series=None if panel.codes is None else panel.codes[series],
+        step=None if panel.steps is None else panel.steps[series] + known,
     )
 
 
