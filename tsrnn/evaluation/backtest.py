@@ -13,7 +13,7 @@ from tsrnn.data import DataError, Panel, Roles, Schema
 from tsrnn.data.kinds import Tabular
 from tsrnn.evaluation.checkpoint import Checkpoint
 from tsrnn.evaluation.collector import BacktestEvent, Collector
-from tsrnn.evaluation.engines import find_engine, spread
+from tsrnn.evaluation.engines import Engine, find_engine, spread
 from tsrnn.evaluation.judge import METRICS, Judge, check_metrics
 from tsrnn.evaluation.result import BacktestInterrupted, BacktestResult
 from tsrnn.evaluation.splits import Folds, make_folds
@@ -167,7 +167,8 @@ def backtest(
         for name, model in named.items()
     }
     kept = None if checkpoint is None else Checkpoint(Path(checkpoint))
-    shards = engine is not None or kept is not None
+    where = None if engine is None else find_engine(engine)
+    shards = where is not None or kept is not None
     units = make_units(named, folds.groups(refit), levels, warm_start=warm_start, shards=shards)
     collector = Collector(units, on_event)
 
@@ -176,9 +177,12 @@ def backtest(
         return replace(judge.result(runs), panel=panel) if runs else None
 
     try:
-        _run_all(units, longer, collector, engine, kept)
+        _run_all(units, longer, collector, where, kept)
     except KeyboardInterrupt as stop:
         raise BacktestInterrupted(result()) from stop
+    finally:
+        if where is not None:
+            where.close()
     return cast("BacktestResult", result())
 
 
@@ -204,7 +208,7 @@ def plan_folds(
 
 
 def _run_all(
-    units: Sequence[Unit], panel: Panel, collector: Collector, engine: Any, checkpoint: Checkpoint | None
+    units: Sequence[Unit], panel: Panel, collector: Collector, engine: Engine | None, checkpoint: Checkpoint | None
 ) -> None:
     """Run the units that are not finished, and keep what comes of each."""
     left = []
@@ -218,7 +222,7 @@ def _run_all(
         done = ((unit, _run_here(unit, panel, collector)) for unit in left)
     else:
         tasks = {k: (unit, panel.select(unit.first, unit.last), collector.listens) for k, unit in enumerate(left)}
-        done = ((left[k], parts) for k, parts in spread(tasks, run_whole, find_engine(engine)))
+        done = ((left[k], parts) for k, parts in spread(tasks, run_whole, engine))
     for unit, parts in done:
         for part in parts:
             collector.add(unit, part)

@@ -32,12 +32,15 @@ class Engine:
         What `joblib.parallel_config` is given besides.
     streams : bool
         Whether results come one by one; otherwise in rounds of two for each worker.
+    close : callable
+        Lets go of what was opened for it.
     """
 
     backend: str
     n_jobs: int = -1
     options: dict[str, Any] = field(default_factory=dict)
     streams: bool = True
+    close: Callable[[], object] = lambda: None
 
     @property
     def returns(self) -> str:
@@ -87,8 +90,10 @@ def _dask(where: Any) -> Engine:
         raise ImportError("engine='dask://...' needs Dask: pip install 'tsrnn[dask]'.") from None
     if not isinstance(where, str | Client):
         raise ValueError(f"engine={where!r} is neither a name nor a client of Dask.")
-    client = Client(f"tcp:{where}") if isinstance(where, str) else where
-    return Engine("dask", options={"client": client})
+    if isinstance(where, Client):
+        return Engine("dask", options={"client": where})
+    client = Client(f"tcp:{where}")
+    return Engine("dask", options={"client": client}, close=client.close)
 
 
 def _ray(address: str | None) -> Engine:
@@ -97,11 +102,13 @@ def _ray(address: str | None) -> Engine:
         from ray.util.joblib import register_ray
     except ImportError:
         raise ImportError("engine='ray' needs Ray: pip install 'tsrnn[ray]'.") from None
-    if not ray.is_initialized():
+    found = ray.is_initialized()
+    if not found:
         ray.init(address, log_to_driver=False)
     register_ray()
-    n_jobs = int(ray.cluster_resources()["CPU"])
-    return Engine("ray", n_jobs, {"ray_remote_args": {"max_restarts": -1, "max_task_retries": -1}}, streams=False)
+    n_jobs, again = int(ray.cluster_resources()["CPU"]), {"max_restarts": -1, "max_task_retries": -1}
+    close = (lambda: None) if found else ray.shutdown
+    return Engine("ray", n_jobs, {"ray_remote_args": again}, streams=False, close=close)
 
 
 def spread(
@@ -140,8 +147,8 @@ def spread(
             lost += 1
             if lost == _ATTEMPTS:
                 raise RuntimeError(
-                    f"worker processes died {lost} times in a row, and none of the {len(left)} units left was finished: "
-                    "each is perhaps too large for the memory. Let fewer run at once, as engine='processes:1'."
+                    f"worker processes died {lost} times in a row, and none of the {len(left)} units left was "
+                    "finished: each is perhaps too large for the memory. Let fewer run at once: engine='processes:1'."
                 ) from error
 
 
