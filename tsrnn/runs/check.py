@@ -52,7 +52,7 @@ def check(path: str | Path, overrides: Iterable[str] = ()) -> list[tuple[str, st
         ]
     config = BacktestConfig.load(path, overrides)
     models = build_models(config)
-    metrics = check_metrics(config.backtest.metrics, config.backtest.level)
+    metrics = check_metrics(config.backtest.metrics, config.backtest.level, models)
     _, panel = read_data(config)
     placed = config.backtest.model_dump(include=set(signature(make_folds).parameters))
     folds = plan_folds(models, panel, **placed)
