@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack, cast
 
+from sklearn.base import clone
+
 from tsrnn.data import DataError, Panel, Roles, Schema
 from tsrnn.data.kinds import Tabular
 from tsrnn.evaluation.checkpoint import Checkpoint
