@@ -2,13 +2,14 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import utilsforecast.losses as nixtla
 from sklearn.base import clone
 from sklearn.metrics import mean_pinball_loss
 from utilsforecast.evaluation import evaluate
 
-from tsrnn import LSTM, Forecaster, Training
+from tsrnn import LSTM, Conformal, Forecaster, Training
 from tsrnn.data import DataError, Panel
 from tsrnn.evaluation import BacktestEvent, BacktestInterrupted, backtest
 from tsrnn.evaluation import metrics as formulas
@@ -422,6 +423,50 @@ def test_the_callers_models_and_frame_are_left_alone(ragged):
     backtest([model], ragged, n_windows=2)
     assert vars(model) == {"horizon": H}
     pd.testing.assert_frame_equal(ragged, before)
+
+
+def test_several_seeds_give_a_mean_and_a_spread(ragged):
+    models = {"net": TRAINED, "banded": Conformal(TRAINED, n_windows=12), "Drift": Drift(horizon=H)}
+    result = backtest(models, ragged, seeds=[3, 0], metrics=["mae", "mase"])
+    assert result.models == ["net-seed3", "net-seed0", "banded-seed3", "banded-seed0", "Drift"]
+    alone = backtest(clone(TRAINED).set_params(random_state=3), ragged).forecasts["LSTM"]
+    assert (result.forecasts["net-seed3"] == alone).all()
+    assert (result.forecasts["net-seed3"] == result.forecasts["banded-seed3"]).all()
+    assert (result.forecasts["net-seed0"] != alone).all()
+    board, over = result.leaderboard().set_index("model"), result.over_seeds()
+    assert over["mase"].is_monotonic_increasing
+    over = over.set_index("model")
+    assert over["n_seeds"].to_dict() == {"net": 2, "banded": 2, "Drift": 1}
+    pair = board.loc[["net-seed3", "net-seed0"], "mae"]
+    assert over.loc["net", ["mae", "mae-std"]].tolist() == pytest.approx([pair.mean(), pair.std()])
+    assert over.loc["Drift", "mae"] == board.loc["Drift", "mae"]
+    with pytest.raises(ValueError, match=r"seeds must be different integers, at least one, got \[1, 1\]"):
+        backtest(models, ragged, seeds=[1, 1])
+
+
+def test_a_model_backtests_itself(ragged):
+    model = Conformal(Drift(horizon=H), n_windows=12)
+    own = model.backtest(ragged, n_windows=2, refit=True)
+    pd.testing.assert_frame_equal(own.forecasts, backtest(model, ragged, n_windows=2, refit=True).forecasts)
+    assert not hasattr(model, "model_")
+
+
+def test_cross_validation_takes_nixtla_s_arguments_and_gives_its_frame(ragged):
+    model = SeasonalNaive(horizon=H)
+    got = model.cross_validation(ragged, 3, n_windows=2, step_size=2, refit=True, level=[80])
+    assert list(got) == ["unique_id", "ds", "cutoff", "y", *(f"SeasonalNaive{end}" for end in ("", "-lo-80", "-hi-80"))]
+    wanted = backtest(model, ragged, horizon=3, n_windows=2, step_size=2, refit=True, level=[80]).forecasts
+    pd.testing.assert_frame_equal(got, wanted)
+    pd.testing.assert_frame_equal(model.cross_validation(ragged, h=3, test_size=5, step_size=2, level=[80]), wanted)
+    short = model.cross_validation(ragged, input_size=7, level=[])
+    pd.testing.assert_frame_equal(short, backtest(model, ragged, train_size=7, level=[]).forecasts)
+    for wrong in ({"test_size": 6, "step_size": 2}, {"test_size": 2}, {"test_size": 5, "n_windows": 2}):
+        with pytest.raises(ValueError, match=r"test_size=\d must stand alone, without n_windows, and be h=3"):
+            model.cross_validation(ragged, h=3, **wrong)
+    days = pl.DataFrame({"ds": ragged["ds"][:40], "y": ragged["y"][:40]}).with_columns(pl.col("ds").cast(pl.Date))
+    table = Naive(horizon=2).cross_validation(days, n_windows=2)
+    assert isinstance(table, pl.DataFrame)
+    assert table.schema["ds"] == table.schema["cutoff"] == pl.Date
 
 
 def test_other_column_names_zones_and_integer_time():

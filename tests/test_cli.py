@@ -13,7 +13,9 @@ import pytest
 from typer.testing import CliRunner
 
 import tsrnn
-from tsrnn.cli import _prepare, _print_table, app
+from tsrnn.cli import app
+from tsrnn.cli.session import exit_codes, prepare
+from tsrnn.cli.tables import print_table
 
 COMMAND = [sys.executable, "-c", "from tsrnn.cli import main; main()"]
 
@@ -80,7 +82,7 @@ def test_backtest_prints_the_leaderboard_and_last_the_folder(run_file, tmp_path)
         [m, f"{v:.4g}"] for m, v in zip(board["model"], board["mase"], strict=True)
     ]
     assert re.fullmatch(r"1 series, 40 rows, freq=D\nNaive: [\d.]+ s\nSeasonalNaive: [\d.]+ s\n", result.stderr)
-    assert pd.read_csv(out / "forecasts.csv")["cutoff"].nunique() == 3
+    assert pd.read_parquet(out / "forecasts.parquet")["cutoff"].nunique() == 3
 
 
 def test_progress_of_refits(run_file, tmp_path):
@@ -95,9 +97,26 @@ def test_progress_of_refits(run_file, tmp_path):
 def test_several_overrides(run_file, tmp_path):
     options = ["--set", "backtest.horizon=2", "--set", "models={Drift: Drift}", "--out", str(tmp_path / "out")]
     assert CliRunner().invoke(app, ["backtest", str(run_file), *options]).exit_code == 0
-    forecasts = pd.read_csv(tmp_path / "out" / "forecasts.csv")
+    forecasts = pd.read_parquet(tmp_path / "out" / "forecasts.parquet")
     assert len(forecasts) == 4
     assert "Drift" in forecasts
+
+
+def test_a_library_that_is_not_installed_is_named_with_the_way_to_it(run_file, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "holidays", None)  # as if it were not installed
+    models = "models={GRU: {network: {type: GRU, hidden_size: 2}, context_length: 4, training: {max_steps: 2}}}"
+    options = ["--set", "data.holidays=DE", "--set", models, "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(app, ["backtest", str(run_file), *options])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert (
+        result.stderr.splitlines()[-1] == "holidays=... needs the library of that name: pip install 'tsrnn[holidays]'."
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_module_keeps_its_traceback():
+    with pytest.raises(ModuleNotFoundError), exit_codes():
+        import tsrnn.absent  # noqa: F401
 
 
 def test_ctrl_c_before_anything_is_finished(run_file, tmp_path, monkeypatch):
@@ -147,14 +166,14 @@ def test_compilation_cache(choice, folder, tmp_path, monkeypatch):
     os.environ["XDG_CACHE_HOME"] = str(tmp_path)
     if choice is not None:
         os.environ["TSRNN_COMPILATION_CACHE"] = choice
-    _prepare()
+    prepare()
     wanted = None if folder is None else folder.replace("CACHE", str(tmp_path))
     assert os.environ.get("JAX_COMPILATION_CACHE_DIR") == wanted
 
 
 def test_the_users_own_cache_setting_is_respected(monkeypatch):
     os.environ |= {"JAX_COMPILATION_CACHE_DIR": "mine", "TSRNN_COMPILATION_CACHE": "1"}
-    _prepare()
+    prepare()
     assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "mine"
 
 
@@ -164,7 +183,7 @@ def test_a_narrow_terminal_leaves_out_numbers_and_says_where_they_are(monkeypatc
     frame = pd.DataFrame(
         {"model": ["Naive"], "mase": [1.23456], "mae": [float("nan")], "coverage-90": [0.5], "note": "a b"}
     )
-    _print_table(frame, Path("leaderboard.csv"))
+    print_table(frame, Path("leaderboard.csv"))
     header, row, rest = re.sub(r"\x1b\[\d+m", "", capsys.readouterr().out).splitlines()
     assert header.split() == ["model", "mase", "mae", "note"]
     assert row.split() == ["Naive", "1.235", "\N{EN DASH}", "a", "b"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 
 import tsrnn
@@ -65,6 +66,25 @@ def test_panels_of_similar_size_share_every_program(covariates):
         model.forecast_panel(panel, np.arange(len(panel.ids)), panel.lengths - 4)
         sizes.append(compiled())
     assert sizes[0] == sizes[1] == sizes[2]
+
+
+def test_refits_of_a_backtest_compile_nothing_after_the_first():
+    """From 60 rows to 140, with 1 to 4 batches to validate on; then over sliding windows of any place."""
+    parts = (frame(3, 0, False).assign(ds=lambda d, at=at: d["ds"] + pd.Timedelta(days=at)) for at in (0, 52, 104))
+    df = pd.concat(parts).drop_duplicates(["unique_id", "ds"])
+    training = tsrnn.Training(max_steps=4, batch_size=8, eval_every=2)
+    model = tsrnn.Forecaster(tsrnn.GRU(hidden_size=6), horizon=4, context_length=9, training=training)
+    seen, ready = [], []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, *_, **__: ready.append(event) if event.endswith("backend_compile_duration") else None
+    )
+    for how in ({}, {"train_size": 50}):
+        tsrnn.backtest(
+            model, df, n_windows=6, step_size=18, refit=True, **how,
+            on_event=lambda event: seen.append((len(ready), *compiled())),
+        )  # fmt: skip
+    assert seen[1] > seen[0]  # the first fit
+    assert seen[2:] == seen[1:2] * (len(seen) - 2)
 
 
 CHILD = """

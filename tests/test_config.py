@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -212,6 +213,79 @@ def test_data_folder(run_file, tmp_path, monkeypatch):
 def test_odd_yaml(run_file, text, said):
     run_file.write_bytes(text if isinstance(text, bytes) else text.encode())
     assert said in complaint(run_file)
+
+
+BASED = """\
+base: ../my run.yaml
+backtest: {n_windows: 3}
+models:
+  LSTM: {network: {hidden_size: 8}}
+  Naive: null
+  Drift: Drift
+"""
+
+
+@pytest.fixture
+def based(run_file):
+    """A run file in another folder that is based on the first."""
+    path = run_file.parent / "below" / "based.yaml"
+    path.parent.mkdir()
+    path.write_text(BASED)
+    return path
+
+
+def test_a_base_gives_what_a_file_does_not_say(based, run_file):
+    config = BacktestConfig.load(based)
+    assert config.name == "based"
+    assert config.data.path == str(run_file.parent / "table.csv")  # relative to the file that names it
+    assert (config.backtest.horizon, config.backtest.n_windows) == (2, 3)
+    assert config.models == {"LSTM": {"network": {"type": "LSTM", "hidden_size": 8}}, "Drift": "Drift"}
+
+
+def test_a_base_may_have_one_too(based, run_file):
+    top = run_file.parent / "top.yaml"
+    top.write_text("base: below/based.yaml\nmodels: {LSTM: {network: GRU}}\ndata: {path: below/other.csv}\n")
+    (based.parent / "other.csv").write_text("ds,y\n")
+    config = BacktestConfig.load(top, ["models.Drift="])
+    assert config.data.path == str(based.parent / "other.csv")
+    assert (config.backtest.horizon, config.backtest.n_windows) == (2, 3)
+    assert config.models == {"LSTM": {"network": "GRU"}}
+
+
+def test_complaints_name_the_file_of_the_chain_that_holds_the_key(based, run_file):
+    run_file.write_text(TEXT.replace("horizon: 2", "horizon: two") + "color: 1\n")
+    based.write_text(BASED.replace("n_windows: 3", "n_windows: three"))
+    assert [line.split(": ")[0] for line in complaint(based).splitlines()] == [
+        "based.yaml:2", "../my run.yaml:4", "../my run.yaml:8"
+    ]  # fmt: skip
+    based.write_text(BASED.replace("n_windows: 3", "horizon: 4"))
+    assert complaint(based, "color=1").startswith("--set color=1: color: unknown key;")
+
+
+@pytest.mark.parametrize(
+    ("base", "said"),
+    [
+        ("based.yaml", "based.yaml:1: base: goes round in a circle, based.yaml -> based.yaml; take one of them out."),
+        ("absent.yaml", "based.yaml:1: base: no such file: absent.yaml; the path is relative to based.yaml."),
+        ("[a.yaml]", 'based.yaml:1: base: expected the path of a run file, found ["a.yaml"].'),
+    ],
+)
+def test_a_base_that_cannot_be_used(based, base, said):
+    based.write_text(BASED.replace("../my run.yaml", base))
+    assert complaint(based) == said
+
+
+def test_a_circle_of_files_is_named_where_it_closes(based, run_file):
+    run_file.write_text("base: below/based.yaml\n")
+    circle = "my run.yaml -> below/based.yaml -> below/../my run.yaml"
+    assert complaint(run_file).startswith(f"below/based.yaml:1: base: goes round in a circle, {circle};")
+
+
+def test_a_file_that_is_based_on_the_one_a_run_wrote_down_is_that_run_with_a_change(based, run_file):
+    written = BacktestConfig.load(based)
+    run_file.write_text(yaml.safe_dump(written.model_dump()))
+    based.write_text("base: ../my run.yaml\nseed: 5\n")
+    assert BacktestConfig.load(based).model_dump() == written.model_dump() | {"seed": 5}
 
 
 def test_missing_run_file(tmp_path):

@@ -298,7 +298,7 @@ class TestRunFiles:
         (tmp_path / "run.yaml").write_text(json.dumps(run))
         result = CliRunner().invoke(app, ["backtest", str(tmp_path / "run.yaml"), "--out", str(tmp_path / "out")])
         assert result.exit_code == 0, result.output
-        assert pd.read_csv(tmp_path / "out" / "metrics.csv")["unique_id"].tolist() == ["north", "south"]
+        assert pd.read_parquet(tmp_path / "out" / "metrics.parquet")["unique_id"].tolist() == ["north", "south"]
 
     @pytest.mark.parametrize("what", ["*.parquet", ""])
     def test_detect_reads_patterns_and_folders(self, write, what, monkeypatch):

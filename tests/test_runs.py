@@ -1,7 +1,11 @@
 """Run folders: whole or absent, repeatable from what stands in them."""
 
 import json
+import os
 import re
+import subprocess
+import warnings
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +13,18 @@ import pandas as pd
 import pytest
 import yaml
 
+import tsrnn
 from tsrnn.anomaly import AnomalyDetector
 from tsrnn.config import BacktestConfig, ConfigError, DetectConfig
 from tsrnn.data import DataError
 from tsrnn.evaluation import backtest
 from tsrnn.forecasting.baselines import Naive, SeasonalNaive
+from tsrnn.forecasting.conformal import Conformal
+from tsrnn.forecasting.forecaster import Forecaster
+from tsrnn.nn.networks import GRU
 from tsrnn.report.sensors import plot_events
 from tsrnn.runs import RunInterrupted, run_backtest, run_detect
+from tsrnn.runs.provenance import provenance
 
 MODELS = "models={SeasonalNaive: {type: SeasonalNaive, season_length: 7}, Naive: Naive}"
 
@@ -49,16 +58,17 @@ def test_backtest_folder(config, tmp_path):
     folder = run_backtest(config, tmp_path / "out")
     assert folder == tmp_path / "out"
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*.*")} == {
-        "config.yaml", "versions.json", "forecasts.csv", "metrics.csv", "leaderboard.csv", "timings.csv", "report.html",
-        "plots/forecasts.png", "plots/error_by_step.png",
+        "config.yaml", "provenance.json", "forecasts.parquet", "metrics.parquet", "leaderboard.csv", "timings.csv",
+        "training.csv", "log.txt", "report.html", "plots/forecasts.png", "plots/error_by_step.png",
+        *(f"models/{model}/{file}" for model in config.models for file in ("model.json", "arrays.safetensors")),
     }  # fmt: skip
     models = {"SeasonalNaive": SeasonalNaive(horizon=7, season_length=7), "Naive": Naive(horizon=7)}
     wanted = backtest(models, visits(), n_windows=3)
     board = pd.read_csv(folder / "leaderboard.csv")
     assert board.columns[0] == "model"
     pd.testing.assert_frame_equal(board, wanted.leaderboard())
-    pd.testing.assert_frame_equal(pd.read_csv(folder / "forecasts.csv", parse_dates=["ds", "cutoff"]), wanted.forecasts)
-    pd.testing.assert_frame_equal(pd.read_csv(folder / "metrics.csv", parse_dates=["cutoff"]), wanted.metrics)
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / "forecasts.parquet"), wanted.forecasts)
+    pd.testing.assert_frame_equal(pd.read_parquet(folder / "metrics.parquet"), wanted.metrics)
 
 
 @pytest.mark.parametrize("until", ["2024-02-10", "2024-02-10 12:00:00"])
@@ -86,9 +96,9 @@ def test_report_needs_no_network_and_says_what_was_done(config, tmp_path):
 def test_the_written_configuration_gives_the_same_run_again(config, tmp_path):
     first = run_backtest(config, tmp_path / "first")
     again = run_backtest(BacktestConfig.load(first / "config.yaml"), tmp_path / "again")
-    for name in ("forecasts.csv", "metrics.csv", "leaderboard.csv", "config.yaml"):
+    for name in ("forecasts.parquet", "metrics.parquet", "leaderboard.csv", "config.yaml"):
         assert (first / name).read_bytes() == (again / name).read_bytes(), name
-    hashes = [json.loads((folder / "versions.json").read_text())["data"]["sha256"] for folder in (first, again)]
+    hashes = [json.loads((folder / "provenance.json").read_text())["data"]["sha256"] for folder in (first, again)]
     assert hashes[0] == hashes[1]
 
 
@@ -102,12 +112,99 @@ def test_the_written_configuration_has_every_default(config, tmp_path):
     }
 
 
-def test_versions(config, tmp_path):
-    versions = json.loads((run_backtest(config, tmp_path / "out") / "versions.json").read_text())
-    assert {"tsrnn", "python", "platform", "device", "data", "packages"} == versions.keys()
-    assert {"jax", "flax", "numpy", "pandas"} <= versions["packages"].keys()
-    assert "pytest" not in versions["packages"]
-    assert (versions["data"]["rows"], versions["data"]["columns"]) == (120, ["unique_id", "ds", "y"])
+def test_provenance(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def told():
+        network = Forecaster(GRU(), horizon=7, random_state=3)
+        models = {"GRU": network, "Naive": Naive(horizon=7), "Safe": Conformal(network)}
+        return provenance("visits.csv", visits(), models)
+
+    origin = told()
+    assert origin.keys() == {"tsrnn", "python", "platform", "hardware", "git", "data", "seeds", "packages"}
+    assert {"jax", "flax", "numpy", "pandas"} <= origin["packages"].keys()
+    assert "pytest" not in origin["packages"]
+    assert (origin["data"]["rows"], origin["data"]["columns"]) == (120, ["unique_id", "ds", "y"])
+    assert origin["hardware"]["cores"] == os.cpu_count()
+    assert origin["hardware"]["cpu"]
+    assert (origin["git"], origin["seeds"]) == (None, {"GRU": 3, "Safe": 3})
+
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    Path("notes.txt").write_text("first")
+    for command in ("init -q", "add notes.txt", "commit -qm first"):
+        subprocess.run([*git, *command.split()], check=True)
+    clean = told()["git"]
+    assert not clean["dirty"]
+    assert re.fullmatch("[0-9a-f]{40}", clean["commit"])
+    Path("notes.txt").write_text("second")
+    assert told()["git"] == clean | {"dirty": True}
+
+
+NETWORK = "{network: {type: GRU, hidden_size: 2}, context_length: 7, training: {max_steps: 4, eval_every: 2}}"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run with a network that is fitted in each of two folds, beside a baseline."""
+    folder = tmp_path_factory.mktemp("trained")
+    visits().to_csv(folder / "visits.csv", index=False)
+    models = f"models={{GRU/2: {NETWORK}, Naive: Naive}}"
+    options = [
+        f"data.path={folder / 'visits.csv'}",
+        "backtest={horizon: 7, n_windows: 2, refit: true}",
+        models,
+        "seed=3",
+    ]
+    said = []
+    return run_backtest(BacktestConfig.load(None, options), folder / "out", say=said.append), said
+
+
+def test_saved_models_are_those_of_the_last_fold(trained):
+    folder, _ = trained
+    model = tsrnn.load(folder / "models" / "GRU%2F2")
+    forecasts = pd.read_parquet(folder / "forecasts.parquet")
+    last = forecasts[forecasts["cutoff"] == forecasts["cutoff"].max()]
+    np.testing.assert_array_equal(model.predict()["GRU"], last["GRU/2"])
+    assert {path.name for path in (folder / "models").iterdir()} == {"GRU%2F2", "Naive"}
+
+
+def test_training_is_told_for_every_fit(trained):
+    folder, _ = trained
+    courses = pd.read_csv(folder / "training.csv")
+    assert courses[["model", "fold", "step"]].to_numpy().tolist() == [
+        ["GRU/2", fold, step] for fold in (0, 1) for step in (2, 4)
+    ]
+    history = tsrnn.load(folder / "models" / "GRU%2F2").training_
+    last = courses[courses["fold"] == 1]
+    np.testing.assert_allclose(last["train_loss"], history.train_loss.reshape(2, 2).mean(axis=1))
+    np.testing.assert_allclose(last["valid_loss"], history.valid_loss)
+    assert last.loc[last["kept"], "step"].tolist() == [history.best_step]
+
+
+def test_the_log_holds_what_was_said(trained):
+    folder, said = trained
+    lines = [line.split("  ", 1) for line in (folder / "log.txt").read_text().splitlines()]
+    assert [line for _, line in lines] == said
+    assert said[0] == "2 series, 120 rows, freq=D"
+    assert re.match(r"GRU/2, fold 1 of 2: [\d.]+ s; 4 steps in ", said[1])
+    stamps = [datetime.fromisoformat(stamp) for stamp, _ in lines]
+    assert stamps == sorted(stamps)
+
+
+def test_warnings_are_lines_of_the_log(config, tmp_path):
+    table = Path(config.data.path)
+    header, first, second, *rest = table.read_text().splitlines()
+    table.write_text("\n".join([header, second, first, *rest]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        log = (run_backtest(config, tmp_path / "out") / "log.txt").read_text().splitlines()
+    assert "  Warning: " in log[0]
+    assert "line 3" in log[0]
+
+
+def test_models_need_not_be_kept(config, tmp_path):
+    thin = config.model_copy(update={"save_models": False})
+    assert not (run_backtest(thin, tmp_path / "out") / "models").exists()
 
 
 def test_data_hash_tells_tables_apart(config, tmp_path):
@@ -118,7 +215,7 @@ def test_data_hash_tells_tables_apart(config, tmp_path):
     second = run_backtest(config, tmp_path / "second")
     table.write_text(text.replace(",", ";"))  # another file with the same content
     third = run_backtest(config, tmp_path / "third")
-    hashes = [json.loads((f / "versions.json").read_text())["data"]["sha256"] for f in (first, second, third)]
+    hashes = [json.loads((f / "provenance.json").read_text())["data"]["sha256"] for f in (first, second, third)]
     assert hashes[0] == hashes[2] != hashes[1]
 
 
@@ -126,10 +223,10 @@ def test_nothing_is_overwritten(config, tmp_path, monkeypatch):
     taken = tmp_path / "taken"
     taken.mkdir()
     run_backtest(config, taken)  # empty: it may be used
-    before = (taken / "versions.json").read_bytes()
+    before = (taken / "provenance.json").read_bytes()
     with pytest.raises(ConfigError, match="exists, and nothing is overwritten"):
         run_backtest(config, taken)
-    assert (taken / "versions.json").read_bytes() == before
+    assert (taken / "provenance.json").read_bytes() == before
     monkeypatch.chdir(tmp_path)
     folders = [run_backtest(config) for _ in range(3)]
     assert len(set(folders)) == 3
@@ -144,18 +241,20 @@ def test_a_run_that_fails_leaves_nothing(config, tmp_path):
     assert not any(out.parent.iterdir())
 
 
-@pytest.mark.parametrize("finished", [0, 1])
+@pytest.mark.parametrize("finished", [1, 2])
 def test_ctrl_c(config, tmp_path, finished):
     """What was finished is written; if nothing was, no folder is left."""
 
-    def stop(event):
-        if event.seconds is None and event.model == list(config.models)[finished]:
+    def stop(line):
+        if len(said) == finished:
             raise KeyboardInterrupt
+        said.append(line)
 
+    said = []
     out = tmp_path / "runs" / "out"
     with pytest.raises(KeyboardInterrupt) as caught:
-        run_backtest(config, out, on_event=stop)
-    if not finished:
+        run_backtest(config, out, say=stop)
+    if finished == 1:
         assert not any(out.parent.iterdir())
         return
     assert isinstance(caught.value, RunInterrupted)
@@ -168,7 +267,7 @@ def test_dataset(tmp_path, monkeypatch, shared_data):
     monkeypatch.setenv("TSRNN_DATA", str(shared_data))
     options = ["data.dataset=tourism_yearly", "backtest.horizon=4", "models={Naive: Naive}"]
     folder = run_backtest(BacktestConfig.load(None, options), tmp_path / "out")
-    assert pd.read_csv(folder / "metrics.csv")["unique_id"].nunique() == 518
+    assert pd.read_parquet(folder / "metrics.parquet")["unique_id"].nunique() == 518
 
 
 def sensors(n=1500):
@@ -203,7 +302,7 @@ def test_detect_folder(table, tmp_path):
     folder = run_detect(table, config, tmp_path / "out")
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "scores.csv", "events.csv", "summary.txt", "plots", "report.html", "config.yaml", "versions.json", "model",
+        "scores.csv", "events.csv", "summary.txt", "plots", "report.html", "config.yaml", "provenance.json", "model",
     }  # fmt: skip
     scores = pd.read_csv(folder / "scores.csv", parse_dates=["when"])
     assert scores["when"].tolist() == sensors()["when"].tolist()

@@ -28,7 +28,7 @@ _FACE = {
     "training.optimizer": ("Optimizer",),
     "training.state": ("Training",),
     "transforms": ("RobustScaler", "StandardScaler"),
-    "evaluation": ("backtest",),
+    "evaluation": ("BacktestResult", "backtest"),
     "report.plots": ("plot_forecasts",),
     "anomaly": ("AnomalyDetector",),
 }

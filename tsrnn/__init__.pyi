@@ -4,6 +4,7 @@ from tsrnn.data import DataWarning as DataWarning
 from tsrnn.data import Panel as Panel
 from tsrnn.data import read_csv as read_csv
 from tsrnn.data import read_table as read_table
+from tsrnn.evaluation import BacktestResult as BacktestResult
 from tsrnn.evaluation import backtest as backtest
 from tsrnn.forecasting.baselines import Drift as Drift
 from tsrnn.forecasting.baselines import HistoricAverage as HistoricAverage

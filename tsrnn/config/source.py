@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import yaml
 
@@ -37,17 +37,65 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
+class Place(NamedTuple):
+    """Where a key stands: what messages call it, and the folder that its paths are relative to."""
+
+    name: str
+    folder: Path
+
+    def __str__(self) -> str:
+        return self.name
+
+
 @dataclasses.dataclass
 class Source:
     """What a run file says, and the place of every key in it."""
 
     file: Path = Path("configuration")
     tree: dict[str, Any] = dataclasses.field(default_factory=dict)
-    places: dict[Where, str] = dataclasses.field(default_factory=dict)
+    places: dict[Where, Place] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def read(cls, file: Path) -> Self:
-        """Read a file."""
+    def read(cls, file: Path, above: tuple[Path, ...] = ()) -> Self:
+        """Read a file and, below it, the one that it names as its ``base``.
+
+        Parameters
+        ----------
+        file : Path
+            The file.
+        above : tuple of Path
+            Files that are based on it.
+        """
+        source = cls._read(file)
+        base = source.tree.pop("base", None)
+        if base is None:
+            return source
+        if not isinstance(base, str):
+            raise source.error(("base",), f"expected the path of a run file, found {show(base)}.")
+        below, chain = file.parent / Path(base).expanduser(), (*above, file)
+        if any(below.resolve() == other.resolve() for other in chain):
+            circle = " -> ".join(map(str, (*chain, below)))
+            raise source.error(("base",), f"goes round in a circle, {circle}; take one of them out.")
+        if not below.is_file():
+            raise source.error(("base",), f"no such file: {below}; the path is relative to {file}.")
+        return source._over(cls.read(below, chain))
+
+    def _over(self, base: Self) -> Self:
+        """What both say; where they differ, this one counts. A run's name is that of its own file."""
+        base.tree.pop("name", None)
+        replaced: set[Where] = set()
+        tree = _merged(base.tree, self.tree, (), replaced)
+        kept = {
+            where: at
+            for where, at in base.places.items()
+            if not any(where[:n] in replaced for n in range(len(where) + 1))
+        }
+        return type(self)(
+            self.file, tree, self.places | {where: at for where, at in kept.items() if where not in self.places}
+        )
+
+    @classmethod
+    def _read(cls, file: Path) -> Self:
         try:
             text = file.read_bytes()
         except OSError as error:
@@ -55,7 +103,9 @@ class Source:
         try:
             node = yaml.compose(text, _Loader)
             source = cls(file)
-            source.tree = source.value(node, (), lambda mark: f"{file}:{mark.line + 1}") if node else {}
+            source.tree = (
+                source.value(node, (), lambda mark: Place(f"{file}:{mark.line + 1}", file.parent)) if node else {}
+            )
         except yaml.MarkedYAMLError as error:
             lines = text.decode(errors="replace").rstrip().splitlines()
             marks = [m for m in (error.problem_mark, error.context_mark) if m and m.line < len(lines)]
@@ -73,7 +123,7 @@ class Source:
             raise ConfigError(f"{file}: is made of lines 'key: value', but holds {show(source.tree)}.")
         return source
 
-    def value(self, node: yaml.Node, where: Where, place_of: Callable[[yaml.Mark], str]) -> Any:
+    def value(self, node: yaml.Node, where: Where, place_of: Callable[[yaml.Mark], Place]) -> Any:
         """The value of a YAML node; notes the place of each key below it."""
         if len(where) > 20:
             raise ConfigError(f"{place_of(node.start_mark)}: nested more than 20 levels deep.")
@@ -97,7 +147,7 @@ class Source:
 
     def set(self, option: str) -> None:
         """Apply ``key.key=value``, the value read as YAML."""
-        place = f"--set {option}"
+        place = Place(f"--set {option}", Path())
         path, equals, text = option.partition("=")
         keys = path.strip().split(".")
         if not equals or not all(keys):
@@ -107,21 +157,23 @@ class Source:
         self.places[tuple(keys)] = place
         try:
             node = yaml.compose(text, _Loader)
-            level[keys[-1]] = None if node is None else self.value(node, tuple(keys), lambda mark: place)
+            value = None if node is None else self.value(node, tuple(keys), lambda mark: place)
         except yaml.YAMLError as error:
             problem = getattr(error, "problem", error)
             raise ConfigError(f"{place}: the value is not valid YAML: {problem}.") from None
+        if _leaves_out(keys, value):
+            level.pop(keys[-1], None)
+        else:
+            level[keys[-1]] = value
 
-    def _section(self, keys: Sequence[str], place: str) -> dict[str, Any]:
+    def _section(self, keys: Sequence[str], place: Place) -> dict[str, Any]:
         """The keys below ``keys``, which are put in where absent; a model must be there."""
         level = self.tree
         for depth, key in enumerate(keys, 1):
             if depth == 2 and keys[0] == "models" and key not in level:
                 raise ConfigError(f"{place}: there is no model {key!r}; {nearest(key, level)}.")
-            below = level.get(key)
-            if isinstance(below, str):  # a name alone stands for a type
-                below = {"type": below}
-            elif below is not None and not isinstance(below, dict):
+            below = _spelt_out(level.get(key))
+            if below is not None and not isinstance(below, dict):
                 raise ConfigError(f"{place}: {dotted(keys[:depth])} holds {show(below)}, and no keys.")
             self.places.setdefault(tuple(keys[:depth]), place)
             level[key] = below or {}
@@ -129,19 +181,18 @@ class Source:
         return level
 
     def resolve(self, where: Where) -> None:
-        """Make a path absolute: from the folder of the file, or the working folder if it came by an option."""
+        """Make a path absolute: from the folder of the file that names it; of an option, from the working folder."""
         *above, last = where
         level: Any = self.tree
         for key in above:
             level = level.get(key) if isinstance(level, dict) else None
         if isinstance(level, dict) and isinstance(level.get(last), str):
-            base = Path() if self.place(where).startswith("--set") else self.file.parent
             path = level[last]
             try:
                 path = path.replace(_DATA, str(data_folder())) if _DATA in path else path
             except FileNotFoundError as error:
                 raise self.error(where, str(error)) from None
-            level[last] = str((base / Path(path).expanduser()).resolve())
+            level[last] = str((self.places[where].folder / Path(path).expanduser()).resolve())
 
     def error(self, where: Where, message: str) -> ConfigError:
         """A complaint about a key."""
@@ -151,8 +202,34 @@ class Source:
         """Where a key stands, or the nearest one above it."""
         for depth in range(len(where), 0, -1):
             if where[:depth] in self.places:
-                return self.places[where[:depth]]
+                return str(self.places[where[:depth]])
         return str(self.file)
+
+
+def _merged(base: dict[str, Any], top: dict[str, Any], where: Where, replaced: set[Where]) -> dict[str, Any]:
+    """Keys of both, those of ``top`` over those of ``base``; notes in ``replaced`` what of ``base`` is gone."""
+    merged = dict(base)
+    for key, value in top.items():
+        at = (*where, key)
+        below = _spelt_out(merged.get(key)) if isinstance(value, dict) else None
+        if isinstance(below, dict):
+            merged[key] = _merged(below, value, at, replaced)
+            continue
+        replaced.add(at)
+        merged[key] = value
+        if _leaves_out(at, value):
+            del merged[key]
+    return merged
+
+
+def _leaves_out(where: Sequence[str | int], value: Any) -> bool:
+    """Whether a key takes a model out of those that stand below."""
+    return value is None and len(where) == 2 and where[0] == "models"
+
+
+def _spelt_out(value: Any) -> Any:
+    """A name alone stands for a type."""
+    return {"type": value} if isinstance(value, str) else value
 
 
 def _scalar(node: yaml.Node) -> Any:

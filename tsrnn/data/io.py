@@ -90,9 +90,9 @@ def read_table(
     ----------
     path : str or Path
         A file, a pattern (``"data/*.csv"``), or a folder, whose files are read with those of its subfolders; several
-        are put one below the other by name. Files that end in ``.parquet`` or ``.pq`` are Parquet (this needs
-        ``pyarrow``), all others CSV, compressed ones (``.gz``, ``.zip`` ...) included. In a folder, and where a
-        pattern begins, folder names such as ``store=12`` become columns.
+        are put one below the other by name. Files that end in ``.parquet`` or ``.pq`` are Parquet, all
+        others CSV, compressed ones (``.gz``, ``.zip`` ...) included. In a folder, and where a pattern begins, folder
+        names such as ``store=12`` become columns.
     time_col : str, default "ds"
         The column with time stamps (ISO 8601, or another format used by every row) or integers.
     id_col : str, default "unique_id"

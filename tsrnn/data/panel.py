@@ -58,6 +58,9 @@ class Panel:
         Of rows made of several rows of the frame: the position of the last one, as in ``rows``, and how many they were.
     kind : Kind
         What the data came as: the kind of frame or array that forecasts are given in.
+    room : int
+        Rows that whoever lays the panel out for a compiled program makes room for, so that all cuts of one panel share
+        it; empty beyond the panel's own.
 
     Examples
     --------
@@ -81,6 +84,7 @@ class Panel:
     levels: encoding.Levels = field(default_factory=dict)
     merged: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 2), np.int64))
     kind: kinds.Kind = field(default_factory=kinds.Kind)
+    room: int = 0
 
     @classmethod
     def from_frame(
@@ -315,22 +319,39 @@ class Panel:
         return np.add.reduceat((self.times <= last).astype(np.int64), self.indptr[:-1])
 
     def slice(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> "Panel":
-        """Rows ``starts[i]`` up to ``stops[i]`` of every series, counted from its own first row."""
+        """Rows ``starts[i]`` up to ``stops[i]`` of every series, counted from its own first row; with room for all."""
         lengths = stops - starts
         indptr = np.concatenate([[0], np.cumsum(lengths)])
         take = np.arange(indptr[-1]) + np.repeat(self.indptr[:-1] + starts - indptr[:-1], lengths)
         return replace(
             self, values=self.values[take], covariates=self.covariates[take], times=self.times[take],
-            indptr=indptr, rows=self.rows[take],
+            indptr=indptr, rows=self.rows[take], room=max(self.room, len(self.times)),
         )  # fmt: skip
 
     def until(self, ends: NDArray[np.int64]) -> "Panel":
         """The first ``ends[i]`` rows of every series: what is known at a cutoff."""
         return self.slice(np.zeros_like(ends), ends)
 
+    def select(self, first: int, last: int) -> "Panel":
+        """The series in the places ``first`` up to ``last``.
+
+        Examples
+        --------
+        >>> Panel.from_frame(pd.DataFrame({"ds": [1, 2], "a": 1.0, "b": 2.0, "c": 3.0})).select(1, 3).ids.tolist()
+        ['b', 'c']
+        """
+        if last - first == len(self.ids):
+            return self
+        rows = slice(self.indptr[first], self.indptr[last])
+        return replace(
+            self, values=self.values[rows], covariates=self.covariates[rows], times=self.times[rows],
+            indptr=self.indptr[first : last + 1] - self.indptr[first], ids=self.ids[first:last], rows=self.rows[rows],
+            static=self.static[first:last],
+        )  # fmt: skip
+
     def tail(self, n: int) -> "Panel":
-        """The last ``n`` rows of every series (all of a shorter one)."""
-        return self.slice(np.maximum(self.lengths - n, 0), self.lengths)
+        """The last ``n`` rows of every series (all of a shorter one), with room for no more."""
+        return replace(self.slice(np.maximum(self.lengths - n, 0), self.lengths), room=0)
 
     def extend(self, horizon: int, future: pd.DataFrame | None = None) -> "Panel":
         """Append ``horizon`` rows to every series: stamps, no values, and the future covariates found in ``future``.

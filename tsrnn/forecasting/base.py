@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+import tsrnn
 from tsrnn.data import Panel, Roles, Schema
 from tsrnn.data.kinds import Tabular, from_pandas, to_pandas
 from tsrnn.data.validation import check_lengths
@@ -35,6 +36,9 @@ class AbstractForecaster(BaseEstimator, ABC):
 
     horizon: int
     history_: Panel
+
+    is_local: bool = False
+    """Whether each series is learned alone, so that shards of a panel may be fitted one by one."""
 
     @property
     @abstractmethod
@@ -217,6 +221,108 @@ class AbstractForecaster(BaseEstimator, ABC):
         check_is_fitted(self, "history_")
         return self.history_.future_frame(self.horizon)
 
+    def backtest(self, df: "Tabular | Panel", **options: Any) -> "tsrnn.BacktestResult":
+        """Forecast from past cutoffs and compare with what came after them; see `tsrnn.backtest`.
+
+        Parameters
+        ----------
+        df : DataFrame, Series, Table, array or Panel
+            As in `fit`.
+        **options
+            Those of `tsrnn.backtest`: ``n_windows=5``, ``refit=True``, ``gap=6`` ...
+
+        Returns
+        -------
+        BacktestResult
+            Of a clone; this forecaster stays as it is.
+
+        Examples
+        --------
+        >>> from tsrnn import Naive
+        >>> y = pd.Series([3.0, 5.0, 4.0, 6.0], index=pd.date_range("2024-01-01", periods=4))
+        >>> Naive(horizon=1).backtest(y, n_windows=2, metrics=["mae"]).leaderboard()
+           model  mae
+        0  Naive  1.5
+        """
+        return tsrnn.backtest(self, df, **options)
+
+    def cross_validation(
+        self,
+        df: "Tabular | Panel",
+        h: int | None = None,
+        *,
+        n_windows: int | None = None,
+        step_size: int | None = None,
+        test_size: int | None = None,
+        input_size: int | None = None,
+        refit: bool | int = False,
+        level: Iterable[float] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Forecasts from past cutoffs, with the arguments and the frame of Nixtla's libraries.
+
+        Parameters
+        ----------
+        df : DataFrame, Series, Table, array or Panel
+            As in `fit`.
+        h : int, optional
+            Steps tested in each fold, at most the horizon; by default the horizon.
+        n_windows : int, optional
+            Folds, by default 1, counted from the end of each series.
+        step_size : int, optional
+            Steps between two cutoffs, by default ``h``.
+        test_size : int, optional
+            Rows that all folds test together, ``h + step_size * (n_windows - 1)``, instead of ``n_windows``.
+        input_size : int, optional
+            Learn from the newest so many rows before a cutoff; by default from all.
+        refit : bool or int, default False
+            Whether to fit, cold, in every fold, or every so many; else once, before the first.
+        level : iterable of float, optional
+            Levels of the intervals in percent.
+        **options
+            Further ones of `tsrnn.backtest`: ``gap``, ``start``, ``warm_start`` ...; ``id_col``, ``time_col``,
+            ``target_col`` and the other roles of columns.
+
+        Returns
+        -------
+        DataFrame or Table
+            ``unique_id, ds, cutoff, y, <Model>, <Model>-lo-90 ...``, a row per series, cutoff and step, as a frame of
+            the library that the data came from (pandas for an array). `backtest` gives metrics too.
+
+        Raises
+        ------
+        ValueError
+            If ``n_windows`` and ``test_size`` are both given, or the latter is not a whole number of steps.
+
+        Examples
+        --------
+        >>> from tsrnn import Naive
+        >>> df = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=4), "y": [3.0, 5.0, 4.0, 6.0]})
+        >>> Naive(horizon=1).cross_validation(df, h=1, n_windows=2, level=[])
+          unique_id         ds     cutoff    y  Naive
+        0         y 2024-01-03 2024-01-02  4.0    5.0
+        1         y 2024-01-04 2024-01-03  6.0    4.0
+        """
+        if test_size is not None:
+            tested = self.horizon if h is None else h
+            steps, rest = divmod(test_size - tested, step_size or tested)
+            if n_windows is not None or steps < 0 or rest:
+                raise ValueError(
+                    f"test_size={test_size} must stand alone, without n_windows, and be h={tested} and a multiple of "
+                    f"step_size={step_size or tested}."
+                )
+            n_windows = steps + 1
+        result = self.backtest(
+            df, horizon=h, n_windows=n_windows, step_size=step_size, train_size=input_size, refit=refit,
+            level=None if level is None else list(level), **options,
+        )  # fmt: skip
+        kind, time_col = result.panel.kind, result.panel.schema.time_col
+        if kind.library == "numpy":
+            return result.forecasts
+        if time_col in kind.dtypes:  # the cutoff is a stamp of the same type
+            kind = dataclasses.replace(kind, dtypes={**kind.dtypes, "cutoff": kind.dtypes[time_col]})
+        return from_pandas(result.forecasts, kind, result.horizon)
+
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters by name; with ``deep``, those of the parts too, as ``network__hidden_size``."""
         params: dict[str, Any] = super().get_params(deep=False)
@@ -242,6 +348,16 @@ class AbstractForecaster(BaseEstimator, ABC):
                 )
             setattr(self, part, dataclasses.replace(getattr(self, part), **{key: value}) if key else value)
         return self
+
+    def _plain(self) -> Any:
+        """The parameters as plain values, which are equal for equal models.
+
+        Raises
+        ------
+        TypeError
+            If they hold something that is not plain.
+        """
+        return artifact.encode(self)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted forecaster to a folder; `tsrnn.load` reads it and predicts the same bits.

@@ -1,19 +1,24 @@
 """``tsrnn backtest``: models of a run file, judged and written down."""
 
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
+import numpy as np
 import pandas as pd
 
 from tsrnn.config import BacktestConfig
 from tsrnn.data import Panel, Schema, datasets, read_table
 from tsrnn.data.io import Reading
 from tsrnn.evaluation import BacktestEvent, BacktestInterrupted, BacktestResult, backtest
+from tsrnn.evaluation.page import report
 from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.spec import SpecError, from_spec, to_spec
-from tsrnn.report import html, plots
-from tsrnn.runs.folder import RunInterrupted, run_folder, versions, write
+from tsrnn.runs.folder import UNITS, RunInterrupted, file_name, run_folder, write
+from tsrnn.runs.log import Log, training_table
+from tsrnn.runs.provenance import provenance
+from tsrnn.training.progress import JOB
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,8 +30,8 @@ def run_backtest(
     config: BacktestConfig,
     out: str | Path | None = None,
     *,
-    on_event: Callable[[BacktestEvent], object] | None = None,
-    on_read: Callable[[str], object] | None = None,
+    resume: bool = False,
+    say: Callable[[str], object] | None = None,
 ) -> Path:
     """Backtest the models of a run file and write the run folder.
 
@@ -36,16 +41,19 @@ def run_backtest(
         What to run.
     out : str or Path, optional
         The run folder; by default ``runs/<name>-<date>-<time>``. Nothing is overwritten.
-    on_event : callable, optional
-        As in `tsrnn.evaluation.backtest`.
-    on_read : callable, optional
-        Called with a line on what was read: `tsrnn.data.Panel.describe`.
+    resume : bool, default False
+        Go on with a run into ``out`` that was killed or interrupted: what it had finished, of models, data and folds
+        that are still the same, is not computed again.
+    say : callable, optional
+        Called with a line on what was read, and one whenever a model is done with a fit; ``log.txt`` has them too.
 
     Returns
     -------
     Path
-        The run folder: ``config.yaml`` (every default written out), ``versions.json`` (software, device, data),
-        ``forecasts.csv``, ``metrics.csv``, ``leaderboard.csv``, ``timings.csv``, ``plots/``, ``report.html``.
+        The run folder: ``config.yaml`` (every default written out), ``provenance.json`` (software, machine, commit,
+        data, seeds), ``forecasts.parquet``, ``metrics.parquet``, ``leaderboard.csv``, ``timings.csv``,
+        ``training.csv`` (losses of networks), ``log.txt``, ``plots/``, ``report.html``, and the models as fitted last
+        in ``models/``, which `tsrnn.load` reads, unless the run file says ``save_models: false``.
 
     Raises
     ------
@@ -56,43 +64,94 @@ def run_backtest(
     RunInterrupted
         On Ctrl-C after the first model; the folder holds what was finished.
     """
-    models = _models(config)
-    frame = _load(config)
-    reading = {"path", "dataset", "freq", "until", *Reading.__annotations__} - {"id_col", "time_col"}
-    panel = Panel.from_frame(frame, Schema(**config.data.model_dump(exclude=reading)), config.data.freq)
-    if on_read is not None:
-        on_read(panel.describe())
-    folds = config.backtest.model_dump()
-    stopped = False
-    with run_folder(config.name, out) as (folder, part):
-        try:
-            result = backtest(models, panel, on_event=on_event, **folds)
-        except BacktestInterrupted as stop:
-            if stop.result is None:
+    log = Log(say)
+    with log.hearing_warnings():
+        models = build_models(config)
+        frame, panel = read_data(config)
+        log(panel.describe())
+        folds = config.backtest.model_dump()
+        stopped = False
+        with run_folder(config.name, out, resume=resume) as (folder, part):
+            log.into(part / "log.txt")
+            units = part / UNITS
+            if resume:
+                log(f"{sum(1 for _ in units.glob('*.parquet'))} units were finished before")
+            try:
+                with _Watch(config, log, part) as watch:
+                    result = backtest(models, panel, on_event=watch, checkpoint=units, **folds)
+                shutil.rmtree(units)
+            except BacktestInterrupted as stop:
+                if stop.result is None:
+                    raise
+                result, stopped = stop.result, True
+            except Exception:
+                if units.is_dir():
+                    log(f"What was finished is kept; --out {folder} --resume goes on from there.")
                 raise
-            result, stopped = stop.result, True
-        by_step = cast("Figure", plots.plot_by_step(result.by_step()).figure)
-        figures = {"forecasts": result.plot(), "error_by_step": by_step}
-        write(
-            part,
-            config.name,
-            config=_resolved(config, models),
-            software=versions(str(config.data.path or config.data.dataset), frame),
-            tables={
-                "forecasts": result.forecasts,
-                "metrics": result.metrics,
-                "leaderboard": result.leaderboard(),
-                "timings": result.timings,
-            },
-            figures=figures,
-            page=_page(result, figures, list(models)),
-        )
+            by_step = cast("Figure", result.plot_by_step().figure)
+            training = watch.courses(list(models))
+            figures = {"forecasts": result.plot(), "error_by_step": by_step}
+            write(
+                part,
+                config.name,
+                config=_resolved(config, models),
+                origin=provenance(str(config.data.path or config.data.dataset), frame, models),
+                tables={
+                    "forecasts.parquet": result.forecasts,
+                    "metrics.parquet": result.metrics,
+                    "leaderboard.csv": result.leaderboard(),
+                    "timings.csv": result.timings,
+                    **({"seeds.csv": result.over_seeds()} if result.seeded else {}),
+                    "training.csv": training,
+                },
+                figures=figures,
+                page=report(result, left_out=_left_out(result, models), training=training),
+            )
     if stopped:
         raise RunInterrupted(folder)
     return folder
 
 
-def _models(config: BacktestConfig) -> dict[str, AbstractForecaster]:
+class _Watch:
+    """Hears what a backtest tells: names the progress bar, says what is done, keeps courses and the last models."""
+
+    def __init__(self, config: BacktestConfig, log: Log, folder: Path) -> None:
+        self.config, self.log, self.folder = config, log, folder
+        self.table = folder / "training.csv"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *why: object) -> None:
+        JOB.set(None)
+
+    def __call__(self, event: BacktestEvent) -> None:
+        title = f"{event.model}, fold {event.fold + 1} of {event.n_windows}"
+        if not self.config.backtest.refit:
+            title = event.model
+        if event.seconds is None:
+            JOB.set(title)
+            return
+        course = getattr(event.fitted, "training_", None)
+        self.log(f"{title}: {event.seconds:.1f} s" + ("" if course is None else f"; {course}"))
+        if course is not None:
+            rows = training_table(event.model, event.fold, course)
+            rows.to_csv(self.table, mode="a", header=not self.table.exists(), index=False)
+        every = int(self.config.backtest.refit) or event.n_windows
+        if self.config.save_models and event.fitted is not None and event.fold + every >= event.n_windows:
+            event.fitted.save(self.folder / "models" / file_name(event.model))
+
+    def courses(self, models: list[str]) -> pd.DataFrame:
+        """The courses of all fits, in the order of the models and folds; of one told twice the later one."""
+        if not self.table.exists():
+            return training_table("", 0, None)
+        rows = pd.read_csv(self.table, dtype={"model": str}, keep_default_na=False, na_values={"valid_loss": [""]})
+        rows = rows.drop_duplicates(["model", "fold", "step"], keep="last")
+        return rows.iloc[np.lexsort((rows["step"], rows["fold"], rows["model"].map(models.index)))]
+
+
+def build_models(config: BacktestConfig) -> dict[str, AbstractForecaster]:
+    """The models of a run file, unfitted."""
     models = {}
     reach = config.backtest.gap + config.backtest.horizon
     shared = {"horizon": reach, "random_state": config.seed}
@@ -109,6 +168,14 @@ def _models(config: BacktestConfig) -> dict[str, AbstractForecaster]:
         if name in (config.data.id_col, config.data.time_col, "cutoff", "y"):
             raise config.error(where, "another column of the forecasts has this name; choose a different one.")
     return models
+
+
+def read_data(config: BacktestConfig) -> tuple[pd.DataFrame, Panel]:
+    """The table of a run file, as a frame and as the panel that models are fitted on."""
+    frame = _load(config)
+    reading = {"path", "dataset", "freq", "until", *Reading.__annotations__} - {"id_col", "time_col"}
+    schema = Schema(**config.data.model_dump(exclude=reading))
+    return frame, Panel.from_frame(frame, schema, config.data.freq)
 
 
 def _load(config: BacktestConfig) -> pd.DataFrame:
@@ -139,29 +206,7 @@ def _resolved(config: BacktestConfig, models: Mapping[str, AbstractForecaster]) 
     return config.model_dump(exclude={"models"}) | {"models": specs}
 
 
-def _page(result: BacktestResult, figures: "Mapping[str, Figure]", models: list[str]) -> list[html.Block]:
-    """What was done and how it went."""
-    panel, cutoffs, board = result.panel, result.metrics["cutoff"], result.leaderboard()
-    first, last = (str(stamp).removesuffix(" 00:00:00") for stamp in (cutoffs.min(), cutoffs.max()))
-    n_windows = len(cutoffs) // (len(board) * panel.labels.size)
-    summary = (
-        f"{panel.describe()}. For each series {n_windows} cutoffs, from {first} to {last}, and {result.horizon} steps "
-        "forecast from them. "
-        f"MASE and RMSSE are scaled by a season of {result.season_length}."
-    )
-    left_out = [name for name in models if name not in set(board["model"])]
-    if left_out:
-        summary += f"\n\nInterrupted: {', '.join(left_out)} did not finish."
-    note = "Means over cutoffs, then over series."
-    undefined = result.n_undefined.set_index("model").sum().loc[lambda n: n > 0]
-    if len(undefined):
-        counts = ", ".join(f"{n} values of {name}" for name, n in undefined.items())
-        note += f" Not defined and left out: {counts}."
-    lowest = [name for name in board.columns[1:] if not name.startswith(("coverage", "bias"))]
-    return [
-        html.Text(summary),
-        html.Table(board, heading="Leaderboard", caption=note, lowest=lowest),
-        html.Figure(figures["forecasts"], heading="Forecasts", caption="The best models at the newest cutoffs."),
-        html.Figure(figures["error_by_step"], heading="Error by step ahead"),
-        html.Table(result.timings.round(2), heading="Time", caption="Seconds for each fit and the forecasts from it."),
-    ]
+def _left_out(result: BacktestResult, models: Iterable[str]) -> list[str]:
+    """Models of which nothing was finished."""
+    done = {result.seeded.get(name, name) for name in result.models}
+    return [name for name in models if name not in done]

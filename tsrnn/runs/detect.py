@@ -13,7 +13,8 @@ from tsrnn.data.io import Reading
 from tsrnn.forecasting.spec import SpecError, from_spec, load, to_spec
 from tsrnn.report import html
 from tsrnn.report.sensors import plot_events
-from tsrnn.runs.folder import run_folder, versions, write
+from tsrnn.runs.folder import run_folder, write
+from tsrnn.runs.provenance import provenance
 
 __all__ = ["run_detect"]
 
@@ -42,7 +43,7 @@ def run_detect(
     Path
         The run folder: ``scores.csv`` (a row for each one of the table, in its order), ``events.csv``,
         ``summary.txt``, ``plots/``, ``report.html``, ``config.yaml`` (every default written out),
-        ``versions.json`` (software, device, data), and the detector in ``model/`` if it was fitted here.
+        ``provenance.json`` (software, machine, commit, data), and the detector in ``model/`` if it was fitted here.
 
     Raises
     ------
@@ -53,7 +54,7 @@ def run_detect(
     FileNotFoundError
         If there is no such table or model.
     """
-    detector = _detector(config) if model is None else _saved(model, config)
+    detector = build_detector(config) if model is None else _saved(model, config)
     time_col = config.data.time_col if model is None else detector.time_col_
     options = config.data.model_dump(include={*Reading.__annotations__})
     frame = read_table(table, **options | {"time_col": time_col})
@@ -81,8 +82,8 @@ def run_detect(
             part,
             config.name,
             config=_resolved(config, detector),
-            software=versions(table, frame),
-            tables={"scores": scores, "events": events},
+            origin=provenance(table, frame, {"forecaster": detector.forecaster}),
+            tables={"scores.csv": scores, "events.csv": events},
             figures={"events": figure},
             page=[
                 html.Text("\n\n".join(summary)),
@@ -93,7 +94,8 @@ def run_detect(
     return folder
 
 
-def _detector(config: DetectConfig) -> AnomalyDetector:
+def build_detector(config: DetectConfig) -> AnomalyDetector:
+    """The detector of a run file, unfitted."""
     try:
         forecaster = from_spec(config.forecaster, where=("forecaster",), horizon=1, random_state=config.seed)
     except SpecError as error:

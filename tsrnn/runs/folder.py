@@ -1,18 +1,15 @@
-"""The run folder, and what stands in every one: versions, figures, the report."""
+"""The run folder, and what stands in every one: configuration, provenance, tables, figures, the report."""
 
-import hashlib
 import json
-import platform
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from importlib.metadata import requires, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-import jax
 import pandas as pd
 import yaml
 
@@ -22,7 +19,11 @@ from tsrnn.report import html
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["RunInterrupted", "run_folder", "versions", "write"]
+__all__ = ["UNITS", "RunInterrupted", "file_name", "run_folder", "write"]
+
+
+UNITS = "units"
+"""Folder of what is finished in a run that is not."""
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -40,8 +41,10 @@ class RunInterrupted(KeyboardInterrupt):
 
 
 @contextmanager
-def run_folder(name: str, out: str | Path | None) -> Iterator[tuple[Path, Path]]:
+def run_folder(name: str, out: str | Path | None, *, resume: bool = False) -> Iterator[tuple[Path, Path]]:
     """Give the run folder to be, and ``.<name>.part`` beside it, which becomes it when the block ends well.
+
+    What the block leaves in `UNITS` of the latter is kept when it does not end well.
 
     Parameters
     ----------
@@ -49,28 +52,39 @@ def run_folder(name: str, out: str | Path | None) -> Iterator[tuple[Path, Path]]
         Name of the run.
     out : str, Path or None
         The run folder; None for ``runs/<name>-<date>-<time>``.
+    resume : bool, default False
+        Go on with what a run that was killed or interrupted has left, if it has.
 
     Raises
     ------
     ConfigError
         If ``out`` holds something.
     """
+    if resume and out is None:
+        raise ConfigError("--resume needs --out, the folder of the run that was broken off.")
     if out is None:
         stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
         choices = (Path("runs") / (stem if n == 1 else f"{stem}-{n}") for n in range(1, 1000))
         folder = next(path for path in choices if not path.exists() and not _part(path).exists())
     else:
         folder = Path(out)
+        if resume and (folder / UNITS).is_dir():  # interrupted, and written down as far as it went
+            folder.rename(_part(folder))
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ConfigError(
                 f"{folder} exists, and nothing is overwritten; name another folder with --out, or remove this one."
             )
     part = _part(folder)
-    part.mkdir(parents=True)
+    if part.exists() and not resume:
+        raise ConfigError(
+            f"a run into {folder} was broken off, or is still going on. Go on with --resume, or remove {part}."
+        )
+    part.mkdir(parents=True, exist_ok=True)
     try:
         yield folder, part
     except BaseException:
-        shutil.rmtree(part)
+        if not (part / UNITS).is_dir():
+            shutil.rmtree(part)
         raise
     if folder.exists():
         folder.rmdir()
@@ -81,31 +95,16 @@ def _part(folder: Path) -> Path:
     return folder.parent / f".{folder.name}.part"
 
 
-def versions(source: str | Path, frame: pd.DataFrame) -> dict[str, Any]:
-    """What a result depends on besides its configuration: software, device, data."""
-    lines = [line for line in requires("tsrnn") or [] if "extra ==" not in line]
-    needed = sorted(re.split(r"[^\w.-]", line)[0] for line in lines)
-    device = jax.devices()[0]
-    return {
-        "tsrnn": version("tsrnn"),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": f"{len(jax.devices())} x {device.device_kind} ({device.platform})",
-        "data": {
-            "source": str(source),
-            "rows": len(frame),
-            "columns": [str(name) for name in frame.columns],
-            "sha256": _content_hash(frame),
-        },
-        "packages": {name: version(name) for name in needed},
-    }
+def file_name(name: str) -> str:
+    """A name that files can have, another one for each other name.
 
-
-def _content_hash(frame: pd.DataFrame) -> str:
-    """SHA-256 over names, rows and values; the same for equal frames, whatever file they came from."""
-    digest = hashlib.sha256("\x1f".join(map(str, frame.columns)).encode())
-    digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
-    return digest.hexdigest()
+    Examples
+    --------
+    >>> file_name("LSTM small"), file_name("a/b"), file_name("..")
+    ('LSTM small', 'a%2Fb', '%2E.')
+    """
+    safe = quote(name, safe=" ")
+    return f"%2E{safe[1:]}" if safe.startswith(".") else safe
 
 
 def write(
@@ -113,7 +112,7 @@ def write(
     title: str,
     *,
     config: Mapping[str, Any],
-    software: Mapping[str, Any],
+    origin: Mapping[str, Any],
     tables: Mapping[str, pd.DataFrame],
     figures: "Mapping[str, Figure]",
     page: Sequence[html.Block],
@@ -123,25 +122,33 @@ def write(
     Parameters
     ----------
     folder : Path
-        An empty folder.
+        A folder.
     title : str
         Title of the report.
-    config, software : mapping
-        For ``config.yaml`` and ``versions.json``, and folded away at the end of the report.
-    tables, figures : mapping
-        For ``<name>.csv`` and ``plots/<name>.png``.
+    config, origin : mapping
+        For ``config.yaml`` and ``provenance.json``, and folded away at the end of the report.
+    tables : mapping
+        By file name, which ends in ``.csv`` or ``.parquet``.
+    figures : mapping
+        For ``plots/<name>.png``.
     page : sequence of blocks
-        The report; it may hold the figures too, which are closed when it is rendered.
+        The report; it may hold the figures too.
     """
     settings = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-    origin = json.dumps(software, indent=1) + "\n"
+    provenance = json.dumps(origin, indent=1, ensure_ascii=False) + "\n"
     (folder / "config.yaml").write_text(settings, encoding="utf-8")
-    (folder / "versions.json").write_text(origin, encoding="utf-8")
+    (folder / "provenance.json").write_text(provenance, encoding="utf-8")
     for name, table in tables.items():
-        table.to_csv(folder / f"{name}.csv", index=False)
-    (folder / "plots").mkdir()
+        if name.endswith(".parquet"):
+            table.to_parquet(folder / name, index=False, compression="zstd")
+        else:
+            table.to_csv(folder / name, index=False)
+    import matplotlib.pyplot as plt
+
+    (folder / "plots").mkdir(exist_ok=True)
     for name, figure in figures.items():
         figure.savefig(folder / "plots" / f"{name}.png")
-    blocks = [*page, html.Code(settings, "Configuration"), html.Code(origin, "Versions and data")]
+        plt.close(figure)
+    blocks = [*page, html.Code(settings, "Configuration"), html.Code(provenance, "Provenance")]
     report = html.render(title, blocks, subtitle=f"tsrnn {version('tsrnn')}, {datetime.now():%Y-%m-%d %H:%M}")
     (folder / "report.html").write_text(report, encoding="utf-8")

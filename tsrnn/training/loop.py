@@ -26,7 +26,7 @@ from tsrnn.training.devices import batch_mesh, batches, check_alike, everywhere,
 from tsrnn.training.log import Record, Report, open_log
 from tsrnn.training.optimizer import Numbers, Optimizer
 from tsrnn.training.state import History, StopReason, Training, TrainingDiverged, TrainState
-from tsrnn.training.steps import LossFn, Sampler, Trace, evaluate, given, groups, run_members, run_steps
+from tsrnn.training.steps import LossFn, Sampler, Trace, evaluate, given, groups, padded, run_members, run_steps
 
 __all__ = ["train", "train_members"]
 
@@ -150,7 +150,7 @@ def train(
             using(batch_mesh(training.devices, partial(jax.eval_shape, sample, data, key, *given(carry))))
         )
         run = run._replace(state=everywhere(run.state))
-        data, valid_batches = everywhere(data), batches(valid_batches)
+        data, valid = everywhere(data), _laid_out(valid_batches)
         parts = {"loss": loss_fn, "windows": sample, "optimizer": optimizer, "training": training}
         logs = [
             stack.enter_context(open_log(log, done=int(run.state.step), parts=parts, folder=training.checkpoint))
@@ -164,7 +164,7 @@ def train(
                     run.state, data, key, _numbers(run, optimizer, training), settings,
                     loss_fn=loss_fn, sample=sample, optimizer=optimizer.structure, n_steps=n_steps,
                 )  # fmt: skip
-                score = _score(loss_fn, _weights(state, optimizer), valid_batches, settings)
+                score = _score(loss_fn, _weights(state, optimizer), valid, settings)
                 run = _advanced(run, state, trace, score, optimizer, training)
                 run = run._replace(seconds=np.asarray(before + time.perf_counter() - began))
                 record = _record(run, n_steps, score)
@@ -239,7 +239,7 @@ def train_members(
     try:
         with using(member_mesh(training.devices, len(runs))):
             state, own_keys, stacked = shared([run.state for run in runs]), shared(keys), shared(own_settings)
-            data, valid_batches = everywhere(data), batches(valid_batches)
+            data, valid = everywhere(data), _laid_out(valid_batches)
             while done < training.max_steps and not all(_ended(run, training) for run in runs):
                 n_steps = min(training.eval_every, training.max_steps - done)
                 numbers = shared([_numbers(run, o, training) for run, o in zip(runs, each, strict=True)])
@@ -252,7 +252,7 @@ def train_members(
                 for k, run in enumerate(runs):
                     if not _ended(run, training):
                         own, trace = (jax.tree.map(lambda a, k=k: a[k], tree) for tree in seen)
-                        score = _score(loss_fn, _weights(own, each[k]), valid_batches, own_settings[k])
+                        score = _score(loss_fn, _weights(own, each[k]), valid, own_settings[k])
                         run = _advanced(run, own, trace, score, each[k], training)
                         runs[k] = run._replace(seconds=np.asarray(time.perf_counter() - began))
     except KeyboardInterrupt:
@@ -280,8 +280,16 @@ def _weights(state: TrainState, optimizer: Optimizer) -> Any:
     return state.params if optimizer.average is None else state.average
 
 
-def _score(loss_fn: LossFn, weights: Any, valid_batches: Any | None, settings: Any) -> float | None:
-    return None if valid_batches is None else float(evaluate(weights, valid_batches, settings, loss_fn=loss_fn))
+def _laid_out(valid_batches: Any) -> tuple[Any, Any] | None:
+    """Validation batches as `evaluate` takes them, on the devices."""
+    if valid_batches is None:
+        return None
+    whole, n = padded(valid_batches)
+    return batches(whole), n
+
+
+def _score(loss_fn: LossFn, weights: Any, valid: tuple[Any, Any] | None, settings: Any) -> float | None:
+    return None if valid is None else float(evaluate(weights, *valid, settings, loss_fn=loss_fn))
 
 
 def _numbers(run: Run, optimizer: Optimizer, training: Training) -> Numbers:

@@ -3,13 +3,17 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import NamedTuple
 
 from tsrnn.training.devices import is_first
 from tsrnn.training.log import Record, Report
 from tsrnn.training.state import History, Training
 
-__all__ = ["Progress", "progress_bar"]
+__all__ = ["JOB", "Progress", "progress_bar"]
+
+JOB: ContextVar[str | None] = ContextVar("job", default=None)
+"""What the bar is to be called where training is a part of something larger, which says the lines that stay."""
 
 
 class Progress(NamedTuple):
@@ -48,13 +52,15 @@ def progress_bar(training: Training, label: str, about: Callable[[], str]) -> It
 
     what, losses = rich.TextColumn("{task.description}"), rich.TextColumn("{task.fields[losses]}")
     columns = (what, rich.BarColumn(), rich.MofNCompleteColumn(), losses, rich.TimeElapsedColumn())
+    job = JOB.get()
     with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
 
         def say(line: str) -> None:
-            bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            if job is None:
+                bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
         say(about())
-        task = bar.add_task(label, total=training.max_steps, losses="compiling ...")
+        task = bar.add_task(job or label, total=training.max_steps, losses="compiling ...")
 
         def report(record: Record) -> None:
             valid = "" if record.valid_loss is None else f"  valid {record.valid_loss:.4f}"

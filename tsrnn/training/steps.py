@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
@@ -13,7 +14,7 @@ from tsrnn.training.devices import apart, everywhere, split
 from tsrnn.training.optimizer import Numbers, Optimizer
 from tsrnn.training.state import TrainState
 
-__all__ = ["LossFn", "Sampler", "Trace", "evaluate", "given", "groups", "run_members", "run_steps"]
+__all__ = ["LossFn", "Sampler", "Trace", "evaluate", "given", "groups", "padded", "run_members", "run_steps"]
 
 LossFn = Callable[..., tuple[Float[Array, ""], Any]]
 """``(params, batch, key) -> (loss, aux)``, or ``(params, batch, key, settings)`` in runs that have them."""
@@ -104,10 +105,25 @@ def run_members(
 
 
 @partial(jax.jit, static_argnames=("loss_fn",))
-def evaluate(params: Any, batches: Any, settings: Any = None, *, loss_fn: LossFn) -> Array:
-    """Mean loss over batches stacked along their first axis, dropout off."""
-    losses: Array = jax.lax.map(lambda batch: loss_fn(params, batch, None, *given(settings))[0], batches)
-    return losses.mean()
+def evaluate(params: Any, batches: Any, n: Any, settings: Any = None, *, loss_fn: LossFn) -> Array:
+    """Mean loss over the first ``n`` of batches stacked along their first axis, dropout off.
+
+    ``n`` is data, so that more or fewer of them do not compile again (`padded`).
+    """
+
+    def add(i: Array, total: Array) -> Array:
+        batch = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, i, keepdims=False), batches)
+        return total + loss_fn(params, batch, None, *given(settings))[0].astype(total.dtype)
+
+    total: Array = jax.lax.fori_loop(0, n, add, jnp.zeros((), float))
+    return total / jnp.asarray(n, total.dtype)
+
+
+def padded(batches: Any) -> tuple[Any, np.int32]:
+    """Batches padded to one of few sizes along their first axis, at least 16, and how many there are."""
+    n = len(jax.tree.leaves(batches)[0])
+    size = max(16, 1 << (n - 1).bit_length())
+    return jax.tree.map(lambda leaf: np.resize(leaf, (size, *leaf.shape[1:])), batches), np.int32(n)
 
 
 def given(tree: Any) -> tuple[Any, ...]:

@@ -1,0 +1,122 @@
+"""What a result depends on besides its configuration: software, machine, commit, data, seeds."""
+
+import hashlib
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import requires, version
+from pathlib import Path
+from typing import Any
+
+import jax
+import pandas as pd
+
+from tsrnn.forecasting.base import AbstractForecaster
+from tsrnn.forecasting.spec import to_spec
+
+__all__ = ["content_hash", "provenance"]
+
+
+def provenance(source: str | Path, frame: pd.DataFrame, models: Mapping[str, AbstractForecaster]) -> dict[str, Any]:
+    """All that ``provenance.json`` of a run folder holds.
+
+    Parameters
+    ----------
+    source : str or Path
+        Where the data came from.
+    frame : DataFrame
+        The data as it was read.
+    models : mapping of str to forecaster
+        What was fitted.
+
+    Returns
+    -------
+    dict
+        ``tsrnn``, ``python``, ``platform``, ``packages``; ``hardware``; ``git``, the commit of the working folder and
+        whether files that it tracks were changed since, None outside of a repository; ``data``, with a hash of its
+        content; ``seeds``, the ``random_state`` of each model that has one.
+    """
+    lines = [line for line in requires("tsrnn") or [] if "extra ==" not in line]
+    needed = sorted(re.split(r"[^\w.-]", line)[0] for line in lines)
+    return {
+        "tsrnn": version("tsrnn"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "hardware": _hardware(),
+        "git": _commit(),
+        "data": {
+            "source": str(source),
+            "rows": len(frame),
+            "columns": [str(name) for name in frame.columns],
+            "sha256": content_hash(frame),
+        },
+        "seeds": {name: seed for name, model in models.items() for seed in _seeds(to_spec(model))},
+        "packages": {name: version(name) for name in needed},
+    }
+
+
+def content_hash(frame: pd.DataFrame) -> str:
+    """SHA-256 over names, rows and values; the same for equal frames, whatever file they came from.
+
+    Examples
+    --------
+    >>> content_hash(pd.DataFrame({"y": [1.0, 2.0]}))[:8]
+    '0e31c0f8'
+    """
+    digest = hashlib.sha256("\x1f".join(map(str, frame.columns)).encode())
+    digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _seeds(spec: Any) -> list[int | None]:
+    """The ``random_state`` of a specification, or of the one inside it; none where chance plays no part."""
+    if not isinstance(spec, Mapping):
+        return []
+    below = [seed for value in spec.values() for seed in _seeds(value)]
+    return [spec["random_state"]] if "random_state" in spec else below[:1]
+
+
+def _hardware() -> dict[str, Any]:
+    device = jax.devices()[0]
+    return {
+        "cpu": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gib": _memory(),
+        "devices": f"{jax.device_count()} x {device.device_kind} ({device.platform})",
+    }
+
+
+def _processor() -> str:
+    """The name of the CPU; Linux does not tell it to `platform`."""
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        told = ""
+    name = re.search(r"^model name\s*:\s*(.+)$", told, re.MULTILINE)
+    return name[1] if name else platform.processor() or platform.machine()
+
+
+def _memory() -> float | None:
+    """Main memory in GiB; None where the system does not say."""
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf, others not these names
+        return None
+
+
+def _commit() -> dict[str, Any] | None:
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return None
+    return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--untracked-files=no"))}
+
+
+def _git(*arguments: str) -> str | None:
+    """What git answers in the working folder; None without git, a repository or a commit."""
+    try:
+        told = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return told.stdout.strip()
