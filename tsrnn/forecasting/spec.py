@@ -16,6 +16,7 @@ from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.baselines import Drift, HistoricAverage, Naive, Naive2, SeasonalNaive
 from tsrnn.forecasting.classical import StatsForecast
 from tsrnn.forecasting.conformal import Conformal
+from tsrnn.forecasting.ensemble import Ensemble
 from tsrnn.forecasting.forecaster import Forecaster
 from tsrnn.forecasting.lags import LagRegressor
 from tsrnn.forecasting.presets import PRESETS
@@ -62,6 +63,7 @@ MODELS: dict[str, type[AbstractForecaster]] = {
         Drift,
         HistoricAverage,
         Conformal,
+        Ensemble,
         StatsForecast,
         LagRegressor,
     )
