@@ -40,6 +40,8 @@ def report(
     board = result.leaderboard()
     metric = _ranked_by(board)
     blocks: list[html.Block] = [html.Text(_summary(result, left_out)), _leaderboard(result, board)]
+    if result.seeded:
+        blocks.append(html.Table(result.over_seeds(), heading="Mean and spread over seeds"))
     blocks += [
         _explorer(result, board, metric),
         *_errors(result, board, metric),

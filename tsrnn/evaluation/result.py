@@ -51,6 +51,8 @@ class BacktestResult:
         The models in the order in which they ran, and the levels of their intervals in percent.
     asked : tuple of str
         The metrics that were asked for.
+    seeded : dict of str to str
+        The models that ran with several seeds, by the names that they ran under: ``{"LSTM-seed0": "LSTM", ...}``.
     """
 
     forecasts: pd.DataFrame = field(repr=False)
@@ -62,6 +64,7 @@ class BacktestResult:
     scales: pd.DataFrame = field(repr=False)
     levels: dict[str, tuple[float, ...]]
     asked: tuple[str, ...]
+    seeded: dict[str, str] = field(default_factory=dict)
 
     @property
     def models(self) -> list[str]:
@@ -172,6 +175,24 @@ class BacktestResult:
         board = self.summary()
         known = [name for name in ("mase", *board.columns[1:]) if name in board and board[name].notna().any()]
         return board.sort_values(known[0], kind="stable", ignore_index=True) if known else board
+
+    def over_seeds(self) -> pd.DataFrame:
+        """The leaderboard over models that ran with several seeds.
+
+        Returns
+        -------
+        DataFrame
+            ``model``, ``n_seeds``, and for every metric its mean over the seeds and, as ``mase-std``, the standard
+            deviation of one of them (NaN of a single one). The best mean comes first.
+        """
+        board = self.leaderboard().set_index("model")
+        groups = board.groupby([self.seeded.get(name, name) for name in board.index], sort=False)
+        means, spread = groups.mean(), groups.std()
+        columns: dict[str, Any] = {"n_seeds": groups.size()}
+        for name in map(str, board):
+            columns |= {name: means[name], f"{name}-std": spread[name]}
+        first = next((name for name in ("mase", *board) if name in board and board[name].notna().any()), "n_seeds")
+        return pd.DataFrame(columns).rename_axis("model").sort_values(first, kind="stable").reset_index()
 
     def skill(self, reference: str, by: str | Sequence[str] = ()) -> pd.DataFrame:
         """Every model against one of them.

@@ -1,19 +1,21 @@
 """``tsrnn backtest``: models of a run file, judged and written down."""
 
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
+import numpy as np
 import pandas as pd
 
 from tsrnn.config import BacktestConfig
 from tsrnn.data import Panel, Schema, datasets, read_table
 from tsrnn.data.io import Reading
-from tsrnn.evaluation import BacktestEvent, BacktestInterrupted, backtest
+from tsrnn.evaluation import BacktestEvent, BacktestInterrupted, BacktestResult, backtest
 from tsrnn.evaluation.page import report
 from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.spec import SpecError, from_spec, to_spec
-from tsrnn.runs.folder import RunInterrupted, file_name, run_folder, write
+from tsrnn.runs.folder import UNITS, RunInterrupted, file_name, run_folder, write
 from tsrnn.runs.log import Log, training_table
 from tsrnn.runs.provenance import provenance
 from tsrnn.training.progress import JOB
@@ -25,7 +27,11 @@ __all__ = ["run_backtest"]
 
 
 def run_backtest(
-    config: BacktestConfig, out: str | Path | None = None, *, say: Callable[[str], object] | None = None
+    config: BacktestConfig,
+    out: str | Path | None = None,
+    *,
+    resume: bool = False,
+    say: Callable[[str], object] | None = None,
 ) -> Path:
     """Backtest the models of a run file and write the run folder.
 
@@ -35,6 +41,9 @@ def run_backtest(
         What to run.
     out : str or Path, optional
         The run folder; by default ``runs/<name>-<date>-<time>``. Nothing is overwritten.
+    resume : bool, default False
+        Go on with a run into ``out`` that was killed or interrupted: what it had finished, of models, data and folds
+        that are still the same, is not computed again.
     say : callable, optional
         Called with a line on what was read, and one whenever a model is done with a fit; ``log.txt`` has them too.
 
@@ -62,17 +71,25 @@ def run_backtest(
         log(panel.describe())
         folds = config.backtest.model_dump()
         stopped = False
-        with run_folder(config.name, out) as (folder, part):
+        with run_folder(config.name, out, resume=resume) as (folder, part):
             log.into(part / "log.txt")
+            units = part / UNITS
+            if resume:
+                log(f"{sum(1 for _ in units.glob('*.parquet'))} units were finished before")
             try:
-                with _Watch(config, log, part / "models") as watch:
-                    result = backtest(models, panel, on_event=watch, **folds)
+                with _Watch(config, log, part) as watch:
+                    result = backtest(models, panel, on_event=watch, checkpoint=units, **folds)
+                shutil.rmtree(units)
             except BacktestInterrupted as stop:
                 if stop.result is None:
                     raise
                 result, stopped = stop.result, True
+            except Exception:
+                if units.is_dir():
+                    log(f"What was finished is kept; --out {folder} --resume goes on from there.")
+                raise
             by_step = cast("Figure", result.plot_by_step().figure)
-            training = pd.concat(watch.courses[1:] or watch.courses, ignore_index=True)
+            training = watch.courses(list(models))
             figures = {"forecasts": result.plot(), "error_by_step": by_step}
             write(
                 part,
@@ -84,10 +101,11 @@ def run_backtest(
                     "metrics.parquet": result.metrics,
                     "leaderboard.csv": result.leaderboard(),
                     "timings.csv": result.timings,
+                    **({"seeds.csv": result.over_seeds()} if result.seeded else {}),
                     "training.csv": training,
                 },
                 figures=figures,
-                page=report(result, left_out=[m for m in models if m not in result.models], training=training),
+                page=report(result, left_out=_left_out(result, models), training=training),
             )
     if stopped:
         raise RunInterrupted(folder)
@@ -95,11 +113,11 @@ def run_backtest(
 
 
 class _Watch:
-    """Hears what a backtest tells: names the progress bar, says what is done, keeps the models as fitted last."""
+    """Hears what a backtest tells: names the progress bar, says what is done, keeps courses and the last models."""
 
     def __init__(self, config: BacktestConfig, log: Log, folder: Path) -> None:
         self.config, self.log, self.folder = config, log, folder
-        self.courses = [training_table("", 0, None)]
+        self.table = folder / "training.csv"
 
     def __enter__(self) -> Self:
         return self
@@ -117,9 +135,19 @@ class _Watch:
         course = getattr(event.fitted, "training_", None)
         self.log(f"{title}: {event.seconds:.1f} s" + ("" if course is None else f"; {course}"))
         if course is not None:
-            self.courses.append(training_table(event.model, event.fold, course))
-        if self.config.save_models and event.fitted is not None:
-            event.fitted.save(self.folder / file_name(event.model))
+            rows = training_table(event.model, event.fold, course)
+            rows.to_csv(self.table, mode="a", header=not self.table.exists(), index=False)
+        every = int(self.config.backtest.refit) or event.n_windows
+        if self.config.save_models and event.fitted is not None and event.fold + every >= event.n_windows:
+            event.fitted.save(self.folder / "models" / file_name(event.model))
+
+    def courses(self, models: list[str]) -> pd.DataFrame:
+        """The courses of all fits, in the order of the models and folds; of one told twice the later one."""
+        if not self.table.exists():
+            return training_table("", 0, None)
+        rows = pd.read_csv(self.table, dtype={"model": str}, keep_default_na=False, na_values={"valid_loss": [""]})
+        rows = rows.drop_duplicates(["model", "fold", "step"], keep="last")
+        return rows.iloc[np.lexsort((rows["step"], rows["fold"], rows["model"].map(models.index)))]
 
 
 def build_models(config: BacktestConfig) -> dict[str, AbstractForecaster]:
@@ -176,3 +204,9 @@ def _resolved(config: BacktestConfig, models: Mapping[str, AbstractForecaster]) 
         for name, model in models.items()
     }
     return config.model_dump(exclude={"models"}) | {"models": specs}
+
+
+def _left_out(result: BacktestResult, models: Iterable[str]) -> list[str]:
+    """Models of which nothing was finished."""
+    done = {result.seeded.get(name, name) for name in result.models}
+    return [name for name in models if name not in done]
