@@ -1,5 +1,6 @@
 """Commands on run files and run folders: ``tsrnn init``, ``tsrnn validate``, ``tsrnn schema`` and ``tsrnn compare``."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -48,3 +49,28 @@ def validate(
 
         for name, text in check(config, overrides):
             typer.echo(f"{name:<10}{text}")
+
+
+class Kind(StrEnum):
+    """Commands that have run files."""
+
+    backtest = "backtest"
+    detect = "detect"
+
+
+@app.command()
+def schema(
+    kind: Annotated[Kind, typer.Argument(help="The command that the run files are for.")] = Kind.backtest,
+) -> None:
+    """Print the JSON schema of run files, by which editors complete and check them.
+
+    An editor with YAML support (as that of Red Hat for VS Code) reads a first line such as
+    "# yaml-language-server: $schema=tsrnn.schema.json".
+    """
+    with exit_codes():
+        import json
+
+        prepare()
+        from tsrnn.config.editor import json_schema
+
+        typer.echo(json.dumps(json_schema(kind.value), indent=1))

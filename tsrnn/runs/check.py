@@ -11,8 +11,8 @@ from tsrnn.config import BacktestConfig, DetectConfig
 from tsrnn.config.source import Source
 from tsrnn.data import Panel
 from tsrnn.evaluation.backtest import plan_folds
-from tsrnn.evaluation.judge import check_metrics
 from tsrnn.evaluation.splits import Folds, make_folds
+from tsrnn.evaluation.summary import check_metrics
 from tsrnn.runs.backtest import build_models, read_data
 from tsrnn.runs.detect import build_detector
 
@@ -52,7 +52,7 @@ def check(path: str | Path, overrides: Iterable[str] = ()) -> list[tuple[str, st
         ]
     config = BacktestConfig.load(path, overrides)
     models = build_models(config)
-    metrics = check_metrics(config.backtest.metrics, config.backtest.level)
+    metrics = check_metrics(config.backtest.metrics, config.backtest.level, models)
     _, panel = read_data(config)
     placed = config.backtest.model_dump(include=set(signature(make_folds).parameters))
     folds = plan_folds(models, panel, **placed)
