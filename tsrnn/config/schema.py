@@ -197,6 +197,7 @@ class BacktestSection(_Section):
     allow_incomplete_fold: bool = False
     refit: bool | Annotated[int, Field(ge=1)] = False
     warm_start: bool = False
+    seeds: list[Annotated[int, Field(ge=0)]] | None = Field(None, min_length=1)
     level: list[float] | None = None
     season_length: int | None = Field(None, ge=1)
     metrics: list[str] | None = None

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack, cast
 
+from sklearn.base import clone
+
 from tsrnn.data import DataError, Panel, Roles, Schema
 from tsrnn.data.kinds import Tabular
 from tsrnn.evaluation.checkpoint import Checkpoint
@@ -39,6 +41,7 @@ def backtest(
     allow_incomplete_fold: bool = False,
     refit: bool | int = False,
     warm_start: bool = False,
+    seeds: Sequence[int] | None = None,
     level: Sequence[float] | None = None,
     season_length: int | None = None,
     metrics: Sequence[str] | None = None,
@@ -87,6 +90,9 @@ def backtest(
     warm_start : bool, default False
         Whether a refit goes on from the weights of the fit before, by ``fine_tune``, in models that have it. All
         others, and by default all, are fitted cold; the column ``start`` of the timings tells.
+    seeds : sequence of int, optional
+        Run every model that has a ``random_state`` (or is made of one that has) once for each of these, as
+        ``LSTM-seed0``, ``LSTM-seed1`` ...; `BacktestResult.over_seeds` has the mean and the spread.
     level : sequence of float, optional
         Levels of central intervals in percent, as ``[80, 95]``; by default each model's own. A model without
         intervals has none. `pinball` is the mean over the bounds of the intervals: compare it only between
@@ -148,7 +154,7 @@ def backtest(
     0  SeasonalNaive  1.00  7.00
     1          Naive  1.06  7.43
     """
-    named = _named(models)
+    named, seeded = _with_seeds(_named(models), seeds)
     asked = check_metrics(metrics, level, named)
     if refit < 0 or int(refit) != refit:
         raise ValueError(f"refit must be True, False or the number of folds from fit to fit, got {refit!r}.")
@@ -174,7 +180,7 @@ def backtest(
 
     def result() -> BacktestResult | None:
         runs = collector.runs(levels)
-        return replace(judge.result(runs), panel=panel) if runs else None
+        return replace(judge.result(runs), panel=panel, seeded=seeded) if runs else None
 
     try:
         _run_all(units, longer, collector, where, kept)
@@ -263,6 +269,34 @@ def _named(
             f"as {{'{twice}-small': ..., '{twice}-large': ...}}."
         )
     return dict(pairs)
+
+
+def _with_seeds(
+    named: Mapping[str, AbstractForecaster], seeds: Sequence[int] | None
+) -> tuple[dict[str, AbstractForecaster], dict[str, str]]:
+    """The models, those with a random state once for each seed; and by the names of these, the models they are of."""
+    if seeds is None:
+        return dict(named), {}
+    if not len(seeds) or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds must be different integers, at least one, got {seeds!r}.")
+    runs: dict[str, AbstractForecaster] = {}
+    seeded: dict[str, str] = {}
+    for name, model in named.items():
+        own = {f"{name}-seed{seed}": _seeded(model, seed) for seed in seeds}
+        one_each = {key: again for key, again in own.items() if again is not None}
+        runs |= one_each or {name: model}
+        seeded |= dict.fromkeys(one_each, name)
+    return runs, seeded
+
+
+def _seeded(model: AbstractForecaster, seed: int) -> AbstractForecaster | None:
+    """A clone with this seed, or with a model of this seed inside; None if nothing in it is random."""
+    parameters = model.get_params(deep=False)
+    if "random_state" in parameters:
+        return clone(model).set_params(random_state=seed)  # type: ignore[no-any-return]
+    inner = parameters.get("model")
+    again = _seeded(inner, seed) if isinstance(inner, AbstractForecaster) else None
+    return None if again is None else clone(model).set_params(model=again)
 
 
 def _check_names(named: Mapping[str, AbstractForecaster], schema: Schema) -> None:

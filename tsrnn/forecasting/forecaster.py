@@ -20,6 +20,7 @@ from tsrnn.data.kinds import Tabular, from_pandas
 from tsrnn.data.validation import check_domain, check_lengths, check_observed
 from tsrnn.forecasting.artifact import Artifact, encode
 from tsrnn.forecasting.base import AbstractForecaster, forecast_frame
+from tsrnn.forecasting.choices import LONGEST, choose_context, choose_season, choose_width
 from tsrnn.forecasting.inputs import Inputs
 from tsrnn.nn.embedding import Categories
 from tsrnn.nn.esrnn import ESRNN, SmoothedModel
@@ -50,6 +51,9 @@ _ROWS = 4096
 """Paths drawn in one call, of all its windows: what bounds the memory."""
 
 _MAX_VALID_BATCHES = 16
+
+_SHAPE = ("context_length", "season_length", "hidden_size")
+"""What is chosen where it is not given."""
 
 _STATISTICS = ("location", "scale", "static_location", "static_scale")
 """The fields of `Inputs` that are arrays."""
@@ -82,14 +86,17 @@ class Forecaster(AbstractForecaster):
     network : AbstractNetwork
         ``LSTM()``, ``GRU()``, ``RNN()``, ``SLSTM()``, ``MinGRU()``, ``MinLSTM()``; ``Seq2Seq()``, ``SegRNN()``;
         ``Recursive()``, which draws sample paths; ``ESRNN()``, exponential smoothing, which is its own normalization.
+        One that does not say how wide it is gets 64 numbers a state, 32 for fewer than 2,000 rows of training data and
+        16 for fewer than 500.
     horizon : int
         Steps ahead to forecast.
     context_length : int, optional
         Steps of history the network reads. By default two seasons or two horizons, whichever is longer, within 8 and
-        256 and no longer than the series; see ``context_length_`` after `fit`.
+        256, but a whole season and no longer than the series; see ``context_length_`` after `fit`.
     season_length : int, optional
-        Steps in the season whose last run the network starts from, as `SeasonalNaive` does. By default the one usual at
-        the data's frequency if the network reads that far back, otherwise 1: the last value.
+        Steps in the season whose last run the network starts from, as `SeasonalNaive` does. By default the one, no
+        longer than the context, by which the training data were forecast best so: the one usual at their frequency or 1
+        (the last value), or of any length where the frequency has no usual one; see `tsrnn.forecasting.choices`.
     output : AbstractOutput, default Quantiles()
         What is forecast and by which loss it is learned: quantiles, a point, or a distribution of
         `tsrnn.nn.distributions`. Those of counts and amounts need ``normalization="mean"`` (or ``"none"``) and
@@ -117,8 +124,8 @@ class Forecaster(AbstractForecaster):
     ----------
     history_ : Panel
         The end of the training data, as much of it as the network reads.
-    context_length_, season_length_ : int
-        Steps of history read, and of the season.
+    context_length_, season_length_, hidden_size_ : int
+        Steps of history read, and of the season; width of the network.
     params_ : pytree of arrays
         Trained weights.
     inputs_ : Inputs
@@ -196,6 +203,13 @@ class Forecaster(AbstractForecaster):
         return Chain(self.transforms if isinstance(self.transforms, (list, tuple)) else (self.transforms,))
 
     @property
+    def _network(self) -> Any:
+        """The network, as wide as was chosen where it does not say."""
+        if getattr(self.network, "hidden_size", self.hidden_size_) is not None:
+            return self.network
+        return self.network.clone(hidden_size=self.hidden_size_)
+
+    @property
     def _dtype(self) -> type[np.floating[Any]]:
         """Type of data and weights."""
         return np.float64 if self.precision == "float64" else np.float32
@@ -204,7 +218,7 @@ class Forecaster(AbstractForecaster):
         """The model; its embedding tables have bucketed sizes, so that a few categories more share a program."""
         roles = (schema.past_covariates, schema.future_covariates, schema.static_covariates)
         categories = Categories(*(tuple(map(_bucket, self.inputs_.sizes(names))) for names in roles))
-        model = Model(self.network, self.output, self.normalization, self.season_length_, categories, self.precision)
+        model = Model(self._network, self.output, self.normalization, self.season_length_, categories, self.precision)
         if isinstance(self.network, ESRNN):
             return SmoothedModel(model, _bucket(1 + len(self.inputs_.series)))
         if not isinstance(self.network, Recursive):
@@ -217,8 +231,9 @@ class Forecaster(AbstractForecaster):
         return RecursiveModel(model)
 
     def _fit(self, panel: Panel) -> None:
-        self.context_length_ = self._choose_context(panel)
-        self.season_length_ = self._choose_season(panel)
+        self.context_length_, self.season_length_ = self._choose_shape(panel)
+        given = getattr(self.network, "hidden_size", None)
+        self.hidden_size_ = choose_width(int(panel.indptr[-1])) if given is None else given
         self._train(panel, None, self.training, self.optimizer)
 
     def fine_tune(
@@ -287,7 +302,12 @@ class Forecaster(AbstractForecaster):
         training = training.in_steps(epoch)
 
         def about() -> str:
-            return f"{panel.describe()}\n{windows.total:,} windows, {epoch:,} steps an epoch"
+            return (
+                f"{panel.describe()}\n{windows.total:,} windows, {epoch:,} steps an epoch\n{self.name}: reads "
+                f"{self.context_length_} steps, starts from those a season of {self.season_length_} before, "
+                f"normalizes by {self.normalization!r}, is {self.hidden_size_} wide, "
+                f"learns for {training.max_steps:,} steps at most"
+            )
 
         if params is None:
             params = self._first_weights(model, rows, init_key)
@@ -481,23 +501,18 @@ class Forecaster(AbstractForecaster):
             weights = _init(model, key, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), batch))
         return jax.tree.map(lambda leaf: jnp.asarray(leaf, float), weights)
 
-    def _choose_context(self, panel: Panel) -> int:
-        if self.context_length is not None:
-            if self.context_length < 1 or self.context_length % 1:
-                raise ValueError(f"context_length must be a positive integer or None, got {self.context_length!r}.")
-            return self.context_length
-        wanted = int(np.clip(2 * max(panel.freq.season_length, self.horizon), 8, 256))
-        return max(1, min(wanted, int(panel.lengths.max()) - self.horizon))
-
-    def _choose_season(self, panel: Panel) -> int:
-        if self.season_length is None:
-            usual = panel.freq.season_length
-            return usual if usual <= self.context_length_ else 1
-        if not 1 <= self.season_length <= self.context_length_:
-            raise ValueError(
-                f"season_length={self.season_length!r} must lie in 1 to context_length={self.context_length_}."
-            )
-        return self.season_length
+    def _choose_shape(self, panel: Panel) -> tuple[int, int]:
+        """Context and season: those given, else what the data ask for."""
+        season, context = self.season_length, self.context_length
+        if context is not None and (context < 1 or context % 1):
+            raise ValueError(f"context_length must be a positive integer or None, got {context!r}.")
+        if season is None:
+            season = choose_season(panel, self.horizon, min(LONGEST, context or LONGEST))
+        if context is None:
+            context = choose_context(panel, self.horizon, season)
+        if not 1 <= season <= context:
+            raise ValueError(f"season_length={season!r} must lie in 1 to context_length={context}.")
+        return context, season
 
     def _device_panel(self, panel: Panel, fitted: Fitted | None) -> DevicePanel:
         """The rows in network units, padded so that cuts of one panel, and panels of similar size, share a program."""
@@ -540,14 +555,15 @@ class Forecaster(AbstractForecaster):
             arrays |= {f"transforms/{name}": array for name, array in self.transforms_.state.items()}
         run = dataclasses.asdict(self.training_)
         arrays |= {f"training/{name}": run.pop(name) for name in _CURVES}
-        values = {"context_length": self.context_length_, "season_length": self.season_length_, "training": run}
+        values = {name: getattr(self, f"{name}_") for name in _SHAPE} | {"training": run}
         values |= {"vocabularies": encode(self.inputs_.vocabularies), "step": self.inputs_.step}
         return values | {"series": encode(self.inputs_.series)}, arrays
 
     @_in_its_precision
     def _restore(self, saved: Artifact) -> None:
         values, arrays = saved.values, saved.arrays
-        self.context_length_, self.season_length_ = values["context_length"], values["season_length"]
+        for name in _SHAPE:
+            setattr(self, f"{name}_", values[name])
         vocabularies = {name: tuple(labels) for name, labels in values["vocabularies"].items()}
         statistics = {name: arrays[f"covariates/{name}"] for name in _STATISTICS}
         series = tuple(values.get("series", ()))

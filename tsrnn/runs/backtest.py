@@ -1,7 +1,7 @@
 """``tsrnn backtest``: models of a run file, judged and written down."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -12,9 +12,9 @@ from tsrnn.config import BacktestConfig
 from tsrnn.data import Panel, Schema, datasets, read_table
 from tsrnn.data.io import Reading
 from tsrnn.evaluation import BacktestEvent, BacktestInterrupted, BacktestResult, backtest
+from tsrnn.evaluation.page import report
 from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.spec import SpecError, from_spec, to_spec
-from tsrnn.report import html, plots
 from tsrnn.runs.folder import UNITS, RunInterrupted, file_name, run_folder, write
 from tsrnn.runs.log import Log, training_table
 from tsrnn.runs.provenance import provenance
@@ -88,7 +88,8 @@ def run_backtest(
                 if units.is_dir():
                     log(f"What was finished is kept; --out {folder} --resume goes on from there.")
                 raise
-            by_step = cast("Figure", plots.plot_by_step(result.by_step()).figure)
+            by_step = cast("Figure", result.plot_by_step().figure)
+            training = watch.courses(list(models))
             figures = {"forecasts": result.plot(), "error_by_step": by_step}
             write(
                 part,
@@ -100,10 +101,11 @@ def run_backtest(
                     "metrics.parquet": result.metrics,
                     "leaderboard.csv": result.leaderboard(),
                     "timings.csv": result.timings,
-                    "training.csv": watch.courses(list(models)),
+                    **({"seeds.csv": result.over_seeds()} if result.seeded else {}),
+                    "training.csv": training,
                 },
                 figures=figures,
-                page=_page(result, figures, list(models)),
+                page=report(result, left_out=_left_out(result, models), training=training),
             )
     if stopped:
         raise RunInterrupted(folder)
@@ -204,29 +206,7 @@ def _resolved(config: BacktestConfig, models: Mapping[str, AbstractForecaster]) 
     return config.model_dump(exclude={"models"}) | {"models": specs}
 
 
-def _page(result: BacktestResult, figures: "Mapping[str, Figure]", models: list[str]) -> list[html.Block]:
-    """What was done and how it went."""
-    panel, cutoffs, board = result.panel, result.metrics["cutoff"], result.leaderboard()
-    first, last = (str(stamp).removesuffix(" 00:00:00") for stamp in (cutoffs.min(), cutoffs.max()))
-    n_windows = len(cutoffs) // (len(board) * panel.labels.size)
-    summary = (
-        f"{panel.describe()}. For each series {n_windows} cutoffs, from {first} to {last}, and {result.horizon} steps "
-        "forecast from them. "
-        f"MASE and RMSSE are scaled by a season of {result.season_length}."
-    )
-    left_out = [name for name in models if name not in set(board["model"])]
-    if left_out:
-        summary += f"\n\nInterrupted: {', '.join(left_out)} did not finish."
-    note = "Means over cutoffs, then over series."
-    undefined = result.n_undefined.set_index("model").sum().loc[lambda n: n > 0]
-    if len(undefined):
-        counts = ", ".join(f"{n} values of {name}" for name, n in undefined.items())
-        note += f" Not defined and left out: {counts}."
-    lowest = [name for name in board.columns[1:] if not name.startswith(("coverage", "bias"))]
-    return [
-        html.Text(summary),
-        html.Table(board, heading="Leaderboard", caption=note, lowest=lowest),
-        html.Figure(figures["forecasts"], heading="Forecasts", caption="The best models at the newest cutoffs."),
-        html.Figure(figures["error_by_step"], heading="Error by step ahead"),
-        html.Table(result.timings.round(2), heading="Time", caption="Seconds for each fit and the forecasts from it."),
-    ]
+def _left_out(result: BacktestResult, models: Iterable[str]) -> list[str]:
+    """Models of which nothing was finished."""
+    done = {result.seeded.get(name, name) for name in result.models}
+    return [name for name in models if name not in done]

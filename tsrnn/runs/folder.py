@@ -132,7 +132,7 @@ def write(
     figures : mapping
         For ``plots/<name>.png``.
     page : sequence of blocks
-        The report; it may hold the figures too, which are closed when it is rendered.
+        The report; it may hold the figures too.
     """
     settings = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
     provenance = json.dumps(origin, indent=1, ensure_ascii=False) + "\n"
@@ -143,9 +143,12 @@ def write(
             table.to_parquet(folder / name, index=False, compression="zstd")
         else:
             table.to_csv(folder / name, index=False)
+    import matplotlib.pyplot as plt
+
     (folder / "plots").mkdir(exist_ok=True)
     for name, figure in figures.items():
         figure.savefig(folder / "plots" / f"{name}.png")
+        plt.close(figure)
     blocks = [*page, html.Code(settings, "Configuration"), html.Code(provenance, "Provenance")]
     report = html.render(title, blocks, subtitle=f"tsrnn {version('tsrnn')}, {datetime.now():%Y-%m-%d %H:%M}")
     (folder / "report.html").write_text(report, encoding="utf-8")
