@@ -302,7 +302,6 @@ class Forecaster(AbstractForecaster):
     @_in_its_precision
     def _train(self, panel: Panel, params: Params | None, training: Training, optimizer: Optimizer) -> None:
         """Learn from given weights; without any, the scales of series and covariates and first weights too."""
-<<<<<<< HEAD
         task = self._task(panel, params is None, training, optimizer)
         init_key, key = jax.random.split(jax.random.key(self.random_state))
         if params is None:
@@ -340,10 +339,8 @@ class Forecaster(AbstractForecaster):
 
     def _task(self, panel: Panel, cold: bool, training: Training, optimizer: Optimizer) -> "_Task":
         """What there is to learn from a panel; if cold, the scales of series and covariates are learned here."""
-=======
         if self.stateful:
             check_stateful(self.network, self.normalization, panel.schema.gaps)
->>>>>>> folds
         held = validation_rows(panel.lengths, self.horizon, training.validation)
         learned = panel.until(panel.lengths - held)
         check_observed(
