@@ -24,6 +24,7 @@ from tsrnn.forecasting.attribution import attribute, check_transforms, labels
 from tsrnn.forecasting.base import AbstractForecaster, forecast_frame
 from tsrnn.forecasting.choices import LONGEST, choose_context, choose_season, choose_width
 from tsrnn.forecasting.inputs import Inputs
+from tsrnn.forecasting.stateful import check_stateful, decode, states_at
 from tsrnn.nn.embedding import Categories
 from tsrnn.nn.esrnn import ESRNN, SmoothedModel
 from tsrnn.nn.gradients import hidden_gradients
@@ -127,6 +128,11 @@ class Forecaster(AbstractForecaster):
     n_paths : int, default 200
         Sample paths that a `Recursive` network draws of every series, of which `predict` gives the median, or the mean
         if the output says so, and quantiles.
+    stateful : bool, default False
+        Forecast from the state that the network is in after reading a series from its first row on, instead of its last
+        ``context_length`` rows; it learns from windows of these as otherwise. A backtest without refits is then one
+        pass over each series, and `predict` needs all of its history. For direct networks (`LSTM`, `GRU` ...) with
+        ``normalization="none"`` and gaps that are masked.
     random_state : int, default 0
         Seed of the weights, the windows drawn, the dropout and the paths. Same seed, same machine: same bits.
     alias : str, optional
@@ -174,6 +180,7 @@ class Forecaster(AbstractForecaster):
         optimizer: Optimizer = Optimizer(),  # noqa: B008  a frozen value
         training: Training = Training(),  # noqa: B008  a frozen value
         n_paths: int = 200,
+        stateful: bool = False,
         random_state: int = 0,
         alias: str | None = None,
         precision: Precision = "float32",
@@ -188,6 +195,7 @@ class Forecaster(AbstractForecaster):
         self.optimizer = optimizer
         self.training = training
         self.n_paths = n_paths
+        self.stateful = stateful
         self.random_state = random_state
         self.alias = alias
         self.precision = precision
@@ -211,6 +219,8 @@ class Forecaster(AbstractForecaster):
         return self.horizon + 2, f"a horizon of {self.horizon} to learn and two rows of history"
 
     def _rows_kept(self, panel: Panel) -> int:
+        if self.stateful:
+            return super()._rows_kept(panel)
         spec = self._transform
         return self.context_length_ + (0 if spec is None else spec.lookback(panel.freq))
 
@@ -330,6 +340,8 @@ class Forecaster(AbstractForecaster):
 
     def _task(self, panel: Panel, cold: bool, training: Training, optimizer: Optimizer) -> "_Task":
         """What there is to learn from a panel; if cold, the scales of series and covariates are learned here."""
+        if self.stateful:
+            check_stateful(self.network, self.normalization, panel.schema.gaps)
         held = validation_rows(panel.lengths, self.horizon, training.validation)
         learned = panel.until(panel.lengths - held)
         check_observed(
@@ -381,14 +393,20 @@ class Forecaster(AbstractForecaster):
         if isinstance(self.network, Recursive):
             return self.paths(panel, series, ends, 1)
 
+        model = self._model(panel.schema)
+        assert not isinstance(model, RecursiveModel)
+        shape = {"context_length": self.context_length_, "horizon": self.horizon}
+        states: list[NDArray[Any]] = []
+
         def forecast(rows: DevicePanel, at: NDArray[np.int64]) -> Any:
-            model = self._model(panel.schema)
-            assert not isinstance(model, RecursiveModel)
-            params = _forecast(
-                model, self.params_, rows, series[at].astype(np.int32), ends[at].astype(np.int32),
-                context_length=self.context_length_, horizon=self.horizon,
-            )  # fmt: skip
-            return _read(self.output, params, asked)
+            where = series[at].astype(np.int32), ends[at].astype(np.int32)
+            if not self.stateful:
+                return _read(self.output, _forecast(model, self.params_, rows, *where, **shape), asked)
+            assert isinstance(model, Model)
+            if not states:  # of all cutoffs
+                longest = _bucket(int(panel.lengths.max()))
+                states.append(states_at(model, self.params_, rows, panel.lengths, longest, series, ends))
+            return _read(self.output, decode(model, self.params_, rows, *where, states[0][at], **shape), asked)
 
         return self._in_chunks(panel, series, ends, forecast, _CHUNK)
 
