@@ -17,7 +17,7 @@ from tsrnn.forecasting.spec import MODELS, PARTS, from_spec, to_spec
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 NEEDED = {
-    "Conformal": {"model": "Naive"}, "Forecaster": {"network": "GRU"},
+    "Conformal": {"model": "Naive"}, "Ensemble": {"model": "DeepAR"}, "Forecaster": {"network": "GRU"},
     "LagRegressor": {"regressor": "Ridge", "lags": 3}, "StatsForecast": {"model": "AutoETS"},
 }  # fmt: skip
 

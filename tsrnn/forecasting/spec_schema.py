@@ -10,7 +10,8 @@ from pydantic import TypeAdapter
 
 from tsrnn.forecasting import artifact
 from tsrnn.forecasting.base import AbstractForecaster
-from tsrnn.forecasting.spec import MODELS, PARTS
+from tsrnn.forecasting.presets import PRESETS
+from tsrnn.forecasting.spec import MODELS, PARTS, parameters_of
 from tsrnn.transforms import Chain
 
 __all__ = ["definitions", "parameter_docs"]
@@ -31,10 +32,13 @@ def definitions() -> dict[str, Schema]:
     >>> definitions()["SeasonalNaive"]["properties"]["season_length"]["anyOf"]
     [{'type': 'integer'}, {'type': 'null'}]
     """
-    found = {name: _object(name, _parameters(cls, _hints(cls)), cls) for name, cls in MODELS.items()}
+    found = {name: _object(name, _parameters(name), cls) for name, cls in MODELS.items()}
+    for name, preset in PRESETS.items():
+        found[f"{name} preset"] = _object(name, _parameters(name), preset)
     network = {"required": ["network"], "properties": {"type": False}}  # a network says that it is a Forecaster
     plain = {**found["Forecaster"], "properties": found["Forecaster"]["properties"] | {"type": False}}
-    found["model"] = {"anyOf": [{"enum": list(MODELS)}, *map(_ref, MODELS), {**plain, "required": network["required"]}]}
+    models = [{"enum": [*MODELS, *PRESETS]}, *map(_ref, MODELS), *(_ref(f"{name} preset") for name in PRESETS)]
+    found["model"] = {"anyOf": [*models, {**plain, "required": network["required"]}]}
     for slot, classes in PARTS.items():
         first = next(iter(classes))
         for name, cls in classes.items():
@@ -70,9 +74,9 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/$defs/{name}"}
 
 
-def _object(name: str, fields: Mapping[str, Schema], cls: type, *, required: bool = True) -> Schema:
+def _object(name: str, fields: Mapping[str, Schema], cls: Any, *, required: bool = True) -> Schema:
     """The mapping that stands for a class; ``type`` may be left out where that class is meant without it."""
-    docs = parameter_docs(cls)
+    docs = (parameter_docs(MODELS["Forecaster"]) if cls in PRESETS.values() else {}) | parameter_docs(cls)
     described = {key: schema | ({"description": docs[key]} if key in docs else {}) for key, schema in fields.items()}
     summary = (inspect.getdoc(cls) or "").split("\n\n")[0]
     return {
@@ -84,27 +88,23 @@ def _object(name: str, fields: Mapping[str, Schema], cls: type, *, required: boo
     }
 
 
-def _hints(cls: type) -> dict[str, Any]:
-    hints = get_type_hints(cls.__init__)  # type: ignore[misc]
-    return {name: hints[name] for name in inspect.signature(cls).parameters}
-
-
 def _fields(cls: type) -> dict[str, Any]:
     hints = get_type_hints(cls)
     return {name: hints[name] for name in artifact.part_fields(cls)}
 
 
-def _parameters(cls: type, hints: Mapping[str, Any]) -> dict[str, Schema]:
+def _parameters(kind: str) -> dict[str, Schema]:
     """The parameters of a model, as `tsrnn.forecasting.spec.from_spec` reads them."""
     found = {}
-    for key, hint in hints.items():
+    parameters, hints = parameters_of(kind)
+    for key, parameter in parameters.items():
+        hint, default = hints[key], parameter.default
         if hint is AbstractForecaster:
             found[key] = _ref("model")
         elif key == "regressor":  # any class of scikit-learn
             found[key] = {"type": ["string", "object"]}
         else:
             found[key] = _ref(key) if key in PARTS else _plain(hint)
-        default = inspect.signature(cls).parameters[key].default
         if default is None or isinstance(default, str | int | float):
             found[key] = found[key] | {"default": default}
     return found
