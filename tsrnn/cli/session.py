@@ -2,9 +2,11 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -13,9 +15,11 @@ __all__ = ["exit_codes", "prepare"]
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """Say what went wrong in a line or two instead of a traceback."""
+    """Say what went wrong in a line or two instead of a traceback, and warnings without the place in the code."""
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            yield
     except KeyboardInterrupt as stop:
         folder = getattr(stop, "folder", None)
         typer.echo("Stopped." if folder is None else "Stopped; what was finished is in", err=True)
@@ -29,6 +33,10 @@ def exit_codes() -> Iterator[None]:
             raise
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None
+
+
+def _show_warning(message: Warning | str, *place: Any, **rest: Any) -> None:
+    typer.echo(f"Warning: {message}", err=True)
 
 
 def prepare() -> None:

@@ -202,6 +202,7 @@ class BacktestSection(_Section):
     season_length: int | None = Field(None, ge=1)
     metrics: list[str] | None = None
     unit_rows: int | None = Field(None, ge=2)
+    engine: str | None = None
 
 
 class BacktestConfig(RunFile):
@@ -220,7 +221,8 @@ class BacktestConfig(RunFile):
     models : dict
         A specification under each name; see `tsrnn.forecasting.spec`.
     save_models : bool, default True
-        Whether the models as fitted last are kept in ``models/`` of the run folder, for `tsrnn.load`.
+        Whether the models as fitted last are kept in ``models/`` of the run folder, for `tsrnn.load`; except those that
+        learn each series alone where there are more than 100, which are fitted in shards.
     """
 
     data: DataSection

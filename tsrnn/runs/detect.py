@@ -54,7 +54,7 @@ def run_detect(
     FileNotFoundError
         If there is no such table or model.
     """
-    detector = _detector(config) if model is None else _saved(model, config)
+    detector = build_detector(config) if model is None else _saved(model, config)
     time_col = config.data.time_col if model is None else detector.time_col_
     options = config.data.model_dump(include={*Reading.__annotations__})
     frame = read_table(table, **options | {"time_col": time_col})
@@ -94,7 +94,8 @@ def run_detect(
     return folder
 
 
-def _detector(config: DetectConfig) -> AnomalyDetector:
+def build_detector(config: DetectConfig) -> AnomalyDetector:
+    """The detector of a run file, unfitted."""
     try:
         forecaster = from_spec(config.forecaster, where=("forecaster",), horizon=1, random_state=config.seed)
     except SpecError as error:

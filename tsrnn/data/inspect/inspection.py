@@ -1,6 +1,7 @@
 """A strange file as it is: what is in it, what is odd about it, and the line that reads it."""
 
 import csv
+import dataclasses
 import io
 import re
 import warnings
@@ -51,6 +52,8 @@ class Inspection:
         Python lines that read the file as intended into ``df``; empty without a time column.
     command : str
         The command line that does; empty without a time column.
+    reading : dict
+        Arguments of `tsrnn.read_csv` that differ from its defaults.
 
     Examples
     --------
@@ -77,6 +80,7 @@ class Inspection:
     findings: tuple[Finding, ...]
     python: str
     command: str
+    reading: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain dicts, lists, texts and numbers, which JSON can hold.
@@ -179,6 +183,7 @@ def inspect_csv(path: str | Path) -> Inspection:
         findings=(*found, *about, *how.left_out()),
         python=how.python(),
         command=how.command(),
+        reading=how.options(),
     )
 
 

@@ -122,6 +122,9 @@ def find_time(names: Sequence[str], codes: Sequence[NDArray[np.int64]], texts: S
     stamps = _read(at, codes[at], texts[at])
     if stamps.times.dtype.kind == "M" and stamps.layout[:4] != "unix":
         stamps = _with_clock(stamps, names, codes, texts)
+    if stamps.clock is not None:  # unless a column holds both, perhaps made of the two
+        both = [i for rank, _, i in sorted(ranked) if rank == 0 and len(texts[i]) > len(texts[at])]
+        return _read(both[0], codes[both[0]], texts[both[0]]) if both else stamps
     return stamps
 
 
