@@ -70,9 +70,10 @@ def _summary(result: "BacktestResult", left_out: Sequence[str]) -> str:
     cutoffs = result.labels["cutoff"]
     first, last = (str(stamp).removesuffix(" 00:00:00") for stamp in (cutoffs.min(), cutoffs.max()))
     n_windows = int(result.labels["fold"].max()) + 1
+    after = f" after a gap of {result.gap}" if result.gap else ""
     text = (
         f"{result.panel.describe()}. For each series {n_windows} cutoffs, from {first} to {last}, and {result.horizon} "
-        f"steps forecast from them. MASE and RMSSE are scaled by a season of {result.season_length}."
+        f"steps forecast from them{after}. MASE and RMSSE are scaled by a season of {result.season_length}."
     )
     return f"{text}\n\nInterrupted: {', '.join(left_out)} did not finish." if left_out else text
 
