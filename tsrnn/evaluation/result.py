@@ -53,6 +53,9 @@ class BacktestResult:
         The metrics that were asked for.
     seeded : dict of str to str
         The models that ran with several seeds, by the names that they ran under: ``{"LSTM-seed0": "LSTM", ...}``.
+    audit : DataFrame or None
+        ``model, verdict, detail``: ``clean``, or ``leaks`` and what changed with what came after the cutoff; None if no
+        audit was asked for.
     """
 
     forecasts: pd.DataFrame = field(repr=False)
@@ -65,6 +68,7 @@ class BacktestResult:
     levels: dict[str, tuple[float, ...]]
     asked: tuple[str, ...]
     seeded: dict[str, str] = field(default_factory=dict)
+    audit: pd.DataFrame | None = field(default=None, repr=False)
 
     @property
     def models(self) -> list[str]:
