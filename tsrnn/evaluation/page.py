@@ -48,12 +48,11 @@ def report(
         *_calibration(result, list(board["model"])),
     ]
     blocks += [*_significance(result, board, metric), *_training(training)]
-    audit = getattr(result, "audit", None)
-    if audit is not None:
+    if result.audit is not None:
         note = (
             "Whether forecasts of the first fold stay equal, to the bit, when everything after the cutoff is changed."
         )
-        blocks.append(html.Table(audit, heading="Leakage", caption=note))
+        blocks.append(html.Table(result.audit, heading="Leakage", caption=note))
     note = "Seconds for each fit and the forecasts from it."
     return [*blocks, html.Table(result.timings.round(2), heading="Time", caption=note)]
 

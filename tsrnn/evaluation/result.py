@@ -56,6 +56,9 @@ class BacktestResult:
         Steps between a cutoff and the first one that is tested, which counts as step 1.
     seeded : dict of str to str
         The models that ran with several seeds, by the names that they ran under: ``{"LSTM-seed0": "LSTM", ...}``.
+    audit : DataFrame or None
+        ``model, verdict, detail``: ``clean``, or ``leaks`` and what changed with what came after the cutoff; None if no
+        audit was asked for.
     """
 
     forecasts: pd.DataFrame = field(repr=False)
@@ -69,6 +72,7 @@ class BacktestResult:
     asked: tuple[str, ...]
     gap: int = 0
     seeded: dict[str, str] = field(default_factory=dict)
+    audit: pd.DataFrame | None = field(default=None, repr=False)
 
     @property
     def models(self) -> list[str]:

@@ -92,6 +92,9 @@ def run_backtest(
                 if units.is_dir():
                     log(f"What was finished is kept; --out {folder} --resume goes on from there.")
                 raise
+            if result.audit is not None:
+                for name, verdict, detail in result.audit.itertuples(index=False):
+                    log(f"audit of {name}: {verdict}" + (f": {detail}" if detail else ""))
             by_step = cast("Figure", result.plot_by_step().figure)
             training = watch.courses([*dict.fromkeys(result.metrics["model"])])
             figures = {"forecasts": result.plot(), "error_by_step": by_step}
@@ -107,6 +110,7 @@ def run_backtest(
                     "timings.csv": result.timings,
                     **({"seeds.csv": result.over_seeds()} if result.seeded else {}),
                     "training.csv": training,
+                    **({} if result.audit is None else {"audit.csv": result.audit}),
                 },
                 figures=figures,
                 page=report(result, left_out=_left_out(result, models), training=training),
