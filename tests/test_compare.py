@@ -7,7 +7,10 @@ from typer.testing import CliRunner
 
 from tsrnn.cli import app
 from tsrnn.config import BacktestConfig
-from tsrnn.runs import run_backtest
+from tsrnn.evaluation import backtest
+from tsrnn.runs.backtest import build_models, read_data
+from tsrnn.runs.folder import write
+from tsrnn.runs.provenance import provenance
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +33,18 @@ def runs(tmp_path_factory):
         "other": [f"data.path={folder / 'other.csv'}"],
     }
     for name, changes in options.items():
-        run_backtest(BacktestConfig.load(None, [*first, *changes]), folder / name)
+        _run(BacktestConfig.load(None, [*first, *changes]), folder / name)
     return folder
+
+
+def _run(config, folder):
+    """A run folder without its figures and its page, which take the time."""
+    folder.mkdir()
+    models, (frame, panel) = build_models(config), read_data(config)
+    result = backtest(models, panel, **config.backtest.model_dump())
+    tables = {"leaderboard.csv": result.leaderboard(), "metrics.parquet": result.metrics}
+    origin = provenance(config.data.path, frame, models)
+    write(folder, "run", config=config.model_dump(), origin=origin, tables=tables, figures={}, page=[])
 
 
 def compare(runs, *names, **options):

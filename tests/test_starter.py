@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 from tsrnn.cli import app
 from tsrnn.config import BacktestConfig
+from tsrnn.evaluation import backtest
+from tsrnn.runs.backtest import build_models, read_data
 
 
 def days(n=120, **columns):
@@ -86,10 +88,9 @@ def test_the_file_runs_as_it_is(table, data, tmp_path):
     season = ["SeasonalNaive"] if data else []
     assert list(BacktestConfig.load(out).models) == ["LSTM", "GRU", *season, "Naive"]
     assert CliRunner().invoke(app, ["validate", str(out)]).exit_code == 0
-    baselines = ["--set", "models.LSTM=", "--set", "models.GRU=", "--out", str(tmp_path / "run")]
-    done = CliRunner().invoke(app, ["backtest", str(out), *baselines])
-    assert done.exit_code == 0, done.stderr
-    assert pd.read_csv(tmp_path / "run" / "leaderboard.csv")["mase"].notna().all()
+    config = BacktestConfig.load(out, ["models.LSTM=", "models.GRU="])
+    result = backtest(build_models(config), read_data(config)[1], **config.backtest.model_dump())
+    assert result.leaderboard()["mase"].notna().all()
 
 
 @pytest.mark.filterwarnings("default:.* goes back in time")
