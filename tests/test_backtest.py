@@ -425,6 +425,25 @@ def test_the_callers_models_and_frame_are_left_alone(ragged):
     pd.testing.assert_frame_equal(ragged, before)
 
 
+def test_several_seeds_give_a_mean_and_a_spread(ragged):
+    models = {"net": TRAINED, "banded": Conformal(TRAINED, n_windows=12), "Drift": Drift(horizon=H)}
+    result = backtest(models, ragged, seeds=[3, 0], metrics=["mae", "mase"])
+    assert result.models == ["net-seed3", "net-seed0", "banded-seed3", "banded-seed0", "Drift"]
+    alone = backtest(clone(TRAINED).set_params(random_state=3), ragged).forecasts["LSTM"]
+    assert (result.forecasts["net-seed3"] == alone).all()
+    assert (result.forecasts["net-seed3"] == result.forecasts["banded-seed3"]).all()
+    assert (result.forecasts["net-seed0"] != alone).all()
+    board, over = result.leaderboard().set_index("model"), result.over_seeds()
+    assert over["mase"].is_monotonic_increasing
+    over = over.set_index("model")
+    assert over["n_seeds"].to_dict() == {"net": 2, "banded": 2, "Drift": 1}
+    pair = board.loc[["net-seed3", "net-seed0"], "mae"]
+    assert over.loc["net", ["mae", "mae-std"]].tolist() == pytest.approx([pair.mean(), pair.std()])
+    assert over.loc["Drift", "mae"] == board.loc["Drift", "mae"]
+    with pytest.raises(ValueError, match=r"seeds must be different integers, at least one, got \[1, 1\]"):
+        backtest(models, ragged, seeds=[1, 1])
+
+
 def test_a_model_backtests_itself(ragged):
     model = Conformal(Drift(horizon=H), n_windows=12)
     own = model.backtest(ragged, n_windows=2, refit=True)

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 NEEDED = {
     "Conformal": {"model": "Naive"}, "Forecaster": {"network": "GRU"}, "StatsForecast": {"model": "AutoETS"},
-    "LagRegressor": {"regressor": "Ridge", "lags": 3},
+    "LagRegressor": {"regressor": "Ridge", "lags": 3}, "Ensemble": {"model": {"network": "GRU"}},
 }  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def model(**spec):
     "right",
     [
         WHOLE,
-        {"base": "a.yaml", "models": {"A": None}, "backtest": {"refit": 2}},
+        {"base": "a.yaml", "models": {"A": None, "B": {"season_length": 3}}, "backtest": {"refit": 2}},
         model(network="LSTM"),
         model(
             network={"hidden_size": 3}, transforms=["Log1p", {"type": "Difference"}], optimizer={"learning_rate": 0.1}

@@ -59,6 +59,10 @@ def backtest(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="The run file; see configs/ for examples.")],
     overrides: Overrides = [],  # noqa: B006  typer copies it
     out: Out = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run into --out that was broken off.")] = False,
+    engine: Annotated[
+        str | None, typer.Option(metavar="NAME", help="processes:2, dask://host:port, ray or ray://host:port.")
+    ] = None,
 ) -> None:
     """Rank models by forecasts from past cutoffs.
 
@@ -70,11 +74,12 @@ def backtest(
 
         from tsrnn.config import BacktestConfig
 
-        settings = BacktestConfig.load(config, overrides)
+        where = [] if engine is None else [f"backtest.engine={engine}"]
+        settings = BacktestConfig.load(config, [*overrides, *where])
         prepare()
         from tsrnn.runs import run_backtest
 
-        folder = run_backtest(settings, out, say=lambda line: typer.echo(line, err=True))
+        folder = run_backtest(settings, out, resume=resume, say=lambda line: typer.echo(line, err=True))
         print_table(pd.read_csv(folder / "leaderboard.csv"), folder / "leaderboard.csv")
         typer.echo(folder)
 

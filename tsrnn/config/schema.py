@@ -197,10 +197,12 @@ class BacktestSection(_Section):
     allow_incomplete_fold: bool = False
     refit: bool | Annotated[int, Field(ge=1)] = False
     warm_start: bool = False
+    seeds: list[Annotated[int, Field(ge=0)]] | None = Field(None, min_length=1)
     level: list[float] | None = None
     season_length: int | None = Field(None, ge=1)
     metrics: list[str] | None = None
     unit_rows: int | None = Field(None, ge=2)
+    engine: str | None = None
 
 
 class BacktestConfig(RunFile):
@@ -219,7 +221,8 @@ class BacktestConfig(RunFile):
     models : dict
         A specification under each name; see `tsrnn.forecasting.spec`.
     save_models : bool, default True
-        Whether the models as fitted last are kept in ``models/`` of the run folder, for `tsrnn.load`.
+        Whether the models as fitted last are kept in ``models/`` of the run folder, for `tsrnn.load`; except those that
+        learn each series alone where there are more than 100, which are fitted in shards.
     """
 
     data: DataSection

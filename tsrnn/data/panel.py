@@ -332,6 +332,23 @@ class Panel:
         """The first ``ends[i]`` rows of every series: what is known at a cutoff."""
         return self.slice(np.zeros_like(ends), ends)
 
+    def select(self, first: int, last: int) -> "Panel":
+        """The series in the places ``first`` up to ``last``.
+
+        Examples
+        --------
+        >>> Panel.from_frame(pd.DataFrame({"ds": [1, 2], "a": 1.0, "b": 2.0, "c": 3.0})).select(1, 3).ids.tolist()
+        ['b', 'c']
+        """
+        if last - first == len(self.ids):
+            return self
+        rows = slice(self.indptr[first], self.indptr[last])
+        return replace(
+            self, values=self.values[rows], covariates=self.covariates[rows], times=self.times[rows],
+            indptr=self.indptr[first : last + 1] - self.indptr[first], ids=self.ids[first:last], rows=self.rows[rows],
+            static=self.static[first:last],
+        )  # fmt: skip
+
     def tail(self, n: int) -> "Panel":
         """The last ``n`` rows of every series (all of a shorter one), with room for no more."""
         return replace(self.slice(np.maximum(self.lengths - n, 0), self.lengths), room=0)

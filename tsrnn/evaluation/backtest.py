@@ -5,49 +5,24 @@ the cutoff, cold unless a warm start is asked for; the scales of `mase` and `rms
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from time import perf_counter
-from typing import Any, Unpack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Unpack, cast
 
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import clone
 
 from tsrnn.data import DataError, Panel, Roles, Schema
 from tsrnn.data.kinds import Tabular
-from tsrnn.evaluation.judge import METRICS, Judge, Run, check_metrics
+from tsrnn.evaluation.checkpoint import Checkpoint
+from tsrnn.evaluation.collector import BacktestEvent, Collector
+from tsrnn.evaluation.engines import Engine, find_engine, spread
+from tsrnn.evaluation.judge import METRICS, Judge, check_metrics
 from tsrnn.evaluation.result import BacktestInterrupted, BacktestResult
 from tsrnn.evaluation.splits import Folds, make_folds
-from tsrnn.forecasting.base import AbstractForecaster, interval_columns
+from tsrnn.evaluation.units import Part, Unit, make_units, run_unit, run_whole
+from tsrnn.forecasting.base import AbstractForecaster
 
 __all__ = ["METRICS", "BacktestEvent", "BacktestInterrupted", "BacktestResult", "backtest", "plan_folds"]
-
-FloatArray = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class BacktestEvent:
-    """A fit begins, or its forecasts are done.
-
-    Parameters
-    ----------
-    model : str
-        Name of the model.
-    fold : int
-        The first fold that this fit forecasts, from 0.
-    n_windows : int
-        Folds in all.
-    seconds : float, optional
-        Time for fitting and forecasting; None when it begins.
-    fitted : forecaster, optional
-        The fitted clone; None when it begins.
-    """
-
-    model: str
-    fold: int
-    n_windows: int
-    seconds: float | None = None
-    fitted: AbstractForecaster | None = None
 
 
 def backtest(
@@ -66,11 +41,14 @@ def backtest(
     allow_incomplete_fold: bool = False,
     refit: bool | int = False,
     warm_start: bool = False,
+    seeds: Sequence[int] | None = None,
     level: Sequence[float] | None = None,
     season_length: int | None = None,
     metrics: Sequence[str] | None = None,
     unit_rows: int | None = None,
     freq: str | int | None = None,
+    engine: Any = None,
+    checkpoint: str | Path | None = None,
     on_event: Callable[[BacktestEvent], object] | None = None,
     **roles: Unpack[Roles],
 ) -> BacktestResult:
@@ -112,6 +90,9 @@ def backtest(
     warm_start : bool, default False
         Whether a refit goes on from the weights of the fit before, by ``fine_tune``, in models that have it. All
         others, and by default all, are fitted cold; the column ``start`` of the timings tells.
+    seeds : sequence of int, optional
+        Run every model that has a ``random_state`` (or is made of one that has) once for each of these, as
+        ``LSTM-seed0``, ``LSTM-seed1`` ...; `BacktestResult.over_seeds` has the mean and the spread.
     level : sequence of float, optional
         Levels of central intervals in percent, as ``[80, 95]``; by default each model's own. A model without
         intervals has none. `pinball` is the mean over the bounds of the intervals: compare it only between
@@ -129,6 +110,14 @@ def backtest(
         the long-horizon benchmarks do with their training rows; by default in those of the data.
     freq : str or int, optional
         As in `AbstractForecaster.fit`.
+    engine : str or dask.distributed.Client, optional
+        Where the fits run, with equal results: by default one after the other in this process. ``"processes:2"`` for
+        two processes of this machine, ``"dask://host:port"``, ``"ray"`` or ``"ray://host:port"``; see
+        `tsrnn.evaluation.engines.find_engine`. Fits run beside each other if they know nothing of one another: of
+        several models, of cold refits, and of every 100 series where a model learns each series alone.
+    checkpoint : str or Path, optional
+        A folder for what is finished, from which a backtest that was stopped goes on: what it finds there of equal
+        models, data and folds is not computed again.
     on_event : callable, optional
         Called with a `BacktestEvent` when a fit begins and when its forecasts are done.
     **roles
@@ -165,7 +154,7 @@ def backtest(
     0  SeasonalNaive  1.00  7.00
     1          Naive  1.06  7.43
     """
-    named = _named(models)
+    named, seeded = _with_seeds(_named(models), seeds)
     asked = check_metrics(metrics, level, named)
     if refit < 0 or int(refit) != refit:
         raise ValueError(f"refit must be True, False or the number of folds from fit to fit, got {refit!r}.")
@@ -179,19 +168,28 @@ def backtest(
     longer = _extended(panel, folds, max(model.horizon for model in named.values()))
     season = panel.freq.season_length if season_length is None else season_length
     judge = Judge(longer, folds, season, asked, unit_rows)
-    groups = folds.groups(refit)
-    runs: list[Run] = []
+    levels = {
+        name: model.default_level if level is None else tuple(level) if model.default_level else ()
+        for name, model in named.items()
+    }
+    kept = None if checkpoint is None else Checkpoint(Path(checkpoint))
+    where = None if engine is None else find_engine(engine)
+    shards = where is not None or kept is not None
+    units = make_units(named, folds.groups(refit), levels, warm_start=warm_start, shards=shards)
+    collector = Collector(units, on_event)
 
-    def result() -> BacktestResult:
-        return replace(judge.result(runs), panel=panel)
+    def result() -> BacktestResult | None:
+        runs = collector.runs(levels)
+        return replace(judge.result(runs), panel=panel, seeded=seeded) if runs else None
 
     try:
-        for name, model in named.items():
-            levels = model.default_level if level is None else tuple(level) if model.default_level else ()
-            runs.append(_run(name, model, longer, groups, levels, warm_start, on_event))
+        _run_all(units, longer, collector, where, kept)
     except KeyboardInterrupt as stop:
-        raise BacktestInterrupted(result() if runs else None) from stop
-    return result()
+        raise BacktestInterrupted(result()) from stop
+    finally:
+        if where is not None:
+            where.close()
+    return cast("BacktestResult", result())
 
 
 def plan_folds(
@@ -215,53 +213,37 @@ def plan_folds(
     return make_folds(panel, horizon=tested, gap=gap, rows_needed=needed, why=why, **placed)
 
 
-def _run(
-    name: str,
-    model: AbstractForecaster,
-    panel: Panel,
-    groups: Sequence[Folds],
-    levels: tuple[float, ...],
-    warm_start: bool,
-    on_event: Callable[[BacktestEvent], object] | None,
-) -> Run:
-    """Fit at the first cutoff of each group, and forecast from all of its cutoffs."""
-    tell = on_event or (lambda event: None)
-    _, quantiles = interval_columns(name, levels)
-    n_windows, fold = sum(map(len, groups)), 0
-    blocks, timings = [], []
-    fitted = None
-    for group in groups:
-        tell(BacktestEvent(name, fold, n_windows))
-        began = perf_counter()
-        fitted, start = _fit(model, panel, group, fitted if warm_start else None)
-        ready = perf_counter()
-        blocks.append(_forecast(fitted, panel, group, quantiles))
-        done = perf_counter()
-        timings.append({"model": name, "fold": fold, "start": start, "fit_s": ready - began, "predict_s": done - ready})
-        tell(BacktestEvent(name, fold, n_windows, done - began, fitted))
-        fold += len(group)
-    return Run(name, levels, np.concatenate(blocks), timings)
+def _run_all(
+    units: Sequence[Unit], panel: Panel, collector: Collector, engine: Engine | None, checkpoint: Checkpoint | None
+) -> None:
+    """Run the units that are not finished, and keep what comes of each."""
+    left = []
+    for unit in units:
+        parts = None if checkpoint is None else checkpoint.load(unit, panel.select(unit.first, unit.last))
+        if parts is None:
+            left.append(unit)
+        for part in parts or ():
+            collector.add(unit, part, silent=True)
+    if engine is None:
+        done = ((unit, _run_here(unit, panel, collector)) for unit in left)
+    else:
+        tasks = {k: (unit, panel.select(unit.first, unit.last), collector.listens) for k, unit in enumerate(left)}
+        done = ((left[k], parts) for k, parts in spread(tasks, run_whole, engine))
+    for unit, parts in done:
+        for part in parts:
+            collector.add(unit, part)
+        if checkpoint is not None:  # after the event: who hears it has what belongs to a finished unit
+            checkpoint.save(unit, panel.select(unit.first, unit.last), parts)
 
 
-def _fit(
-    model: AbstractForecaster, panel: Panel, group: Folds, before: AbstractForecaster | None
-) -> tuple[AbstractForecaster, str]:
-    """A model that has learned what is known in the first fold, and whether it began cold or went on from another."""
-    rows = panel.slice(group.starts[0], group.ends[0])
-    tune = getattr(before, "fine_tune", None)
-    if tune is None:
-        return clone(model).fit_panel(rows), "cold"
-    return tune(rows), "warm"
-
-
-def _forecast(fitted: AbstractForecaster, panel: Panel, group: Folds, quantiles: Sequence[float]) -> FloatArray:
-    """Forecasts of the rows tested, shape (K, N, H, C, 1 + Q), read from the first row that was learned from on."""
-    first, (n_windows, n_series) = group.starts[0], group.ends.shape
-    seen = panel.slice(first, panel.lengths) if first.any() else panel
-    series = np.tile(np.arange(n_series), n_windows)
-    values = fitted.forecast_panel(seen, series, (group.ends - first).reshape(-1), quantiles)
-    values = values[:, group.gap : group.gap + group.horizon]
-    return values.reshape(n_windows, n_series, *values.shape[1:])
+def _run_here(unit: Unit, panel: Panel, collector: Collector) -> list[Part]:
+    """Run a unit in this process, and tell of every fit."""
+    steps, parts = run_unit(unit, panel.select(unit.first, unit.last)), []
+    for fold in unit.starts:
+        collector.begin(unit, fold)
+        parts.append(next(steps))
+        collector.add(unit, parts[-1])
+    return parts
 
 
 def _named(
@@ -287,6 +269,34 @@ def _named(
             f"as {{'{twice}-small': ..., '{twice}-large': ...}}."
         )
     return dict(pairs)
+
+
+def _with_seeds(
+    named: Mapping[str, AbstractForecaster], seeds: Sequence[int] | None
+) -> tuple[dict[str, AbstractForecaster], dict[str, str]]:
+    """The models, those with a random state once for each seed; and by the names of these, the models they are of."""
+    if seeds is None:
+        return dict(named), {}
+    if not len(seeds) or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds must be different integers, at least one, got {seeds!r}.")
+    runs: dict[str, AbstractForecaster] = {}
+    seeded: dict[str, str] = {}
+    for name, model in named.items():
+        own = {f"{name}-seed{seed}": _seeded(model, seed) for seed in seeds}
+        one_each = {key: again for key, again in own.items() if again is not None}
+        runs |= one_each or {name: model}
+        seeded |= dict.fromkeys(one_each, name)
+    return runs, seeded
+
+
+def _seeded(model: AbstractForecaster, seed: int) -> AbstractForecaster | None:
+    """A clone with this seed, or with a model of this seed inside; None if nothing in it is random."""
+    parameters = model.get_params(deep=False)
+    if "random_state" in parameters:
+        return clone(model).set_params(random_state=seed)  # type: ignore[no-any-return]
+    inner = parameters.get("model")
+    again = _seeded(inner, seed) if isinstance(inner, AbstractForecaster) else None
+    return None if again is None else clone(model).set_params(model=again)
 
 
 def _check_names(named: Mapping[str, AbstractForecaster], schema: Schema) -> None:

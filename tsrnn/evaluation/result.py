@@ -10,15 +10,19 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from tsrnn.data import Panel
+from tsrnn.evaluation import page
 from tsrnn.evaluation.significance import Ranks, diebold_mariano
 from tsrnn.evaluation.summary import Cells, base, check_metrics, relative, summarise
 from tsrnn.forecasting.base import interval_columns
-from tsrnn.report import plots
+from tsrnn.report import accuracy, html, plots
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["BacktestInterrupted", "BacktestResult"]
+
+_LABELS = {"mase": "mean absolute scaled error", "mae": "mean absolute error", "rmse": "root mean squared error"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +51,8 @@ class BacktestResult:
         The models in the order in which they ran, and the levels of their intervals in percent.
     asked : tuple of str
         The metrics that were asked for.
+    seeded : dict of str to str
+        The models that ran with several seeds, by the names that they ran under: ``{"LSTM-seed0": "LSTM", ...}``.
     """
 
     forecasts: pd.DataFrame = field(repr=False)
@@ -58,6 +64,7 @@ class BacktestResult:
     scales: pd.DataFrame = field(repr=False)
     levels: dict[str, tuple[float, ...]]
     asked: tuple[str, ...]
+    seeded: dict[str, str] = field(default_factory=dict)
 
     @property
     def models(self) -> list[str]:
@@ -168,6 +175,24 @@ class BacktestResult:
         board = self.summary()
         known = [name for name in ("mase", *board.columns[1:]) if name in board and board[name].notna().any()]
         return board.sort_values(known[0], kind="stable", ignore_index=True) if known else board
+
+    def over_seeds(self) -> pd.DataFrame:
+        """The leaderboard over models that ran with several seeds.
+
+        Returns
+        -------
+        DataFrame
+            ``model``, ``n_seeds``, and for every metric its mean over the seeds and, as ``mase-std``, the standard
+            deviation of one of them (NaN of a single one). The best mean comes first.
+        """
+        board = self.leaderboard().set_index("model")
+        groups = board.groupby([self.seeded.get(name, name) for name in board.index], sort=False)
+        means, spread = groups.mean(), groups.std()
+        columns: dict[str, Any] = {"n_seeds": groups.size()}
+        for name in map(str, board):
+            columns |= {name: means[name], f"{name}-std": spread[name]}
+        first = next((name for name in ("mase", *board) if name in board and board[name].notna().any()), "n_seeds")
+        return pd.DataFrame(columns).rename_axis("model").sort_values(first, kind="stable").reset_index()
 
     def skill(self, reference: str, by: str | Sequence[str] = ()) -> pd.DataFrame:
         """Every model against one of them.
@@ -321,6 +346,58 @@ class BacktestResult:
         table = self.summary(base(metric), by=id_col)
         self._check_metric(metric, table)
         return Ranks.of(table.pivot(index=id_col, columns="model", values=metric)[self.models], metric, alpha)
+
+    def calibration(self) -> pd.DataFrame:
+        """How many of the observed values lie inside, below and above the intervals.
+
+        Returns
+        -------
+        DataFrame
+            ``model, level`` (in percent), ``coverage, below, above`` (shares of all values, which add up to 1); no
+            rows if no model has intervals.
+        """
+        y, rows = self.forecasts["y"], []
+        for model, levels in self.levels.items():
+            for level in levels:
+                lo, hi = (self.forecasts[f"{model}-{side}-{level:g}"] for side in ("lo", "hi"))
+                seen = y.notna() & lo.notna() & hi.notna()
+                below, above = (y < lo)[seen].mean(), (y > hi)[seen].mean()
+                rows.append((model, level, 1 - below - above, below, above))
+        return pd.DataFrame(rows, columns=["model", "level", "coverage", "below", "above"])
+
+    def plot_by_step(self, metric: str = "mase") -> "Axes":
+        """Draw `by_step`."""
+        return accuracy.plot_by_step(self.by_step(metric), label=_LABELS.get(metric, metric))
+
+    def plot_by_cutoff(self, metric: str = "mase") -> "Axes":
+        """Draw `by_cutoff`."""
+        return accuracy.plot_by_cutoff(self.by_cutoff(metric), label=_LABELS.get(metric, metric))
+
+    def plot_calibration(self) -> "Axes":
+        """Draw `calibration`: the shares of values at or below each quantile against what they should be."""
+        return accuracy.plot_calibration(self.calibration())
+
+    def plot_ranks(self, metric: str = "mase", *, alpha: float = 0.05) -> "Axes":
+        """Draw `ranks`: models differ whose intervals, as long as the critical difference, do not meet."""
+        ranks = self.ranks(metric, alpha=alpha)
+        return accuracy.plot_ranks(ranks.table, ranks.critical_difference)
+
+    def to_html(self, title: str = "Backtest", *, training: pd.DataFrame | None = None) -> str:
+        """The report: one page that asks no network, with charts to zoom and to choose series, cutoff and model from.
+
+        Parameters
+        ----------
+        title : str, default "Backtest"
+            Title of the page.
+        training : DataFrame, optional
+            How networks learned, as in ``training.csv`` of a run folder.
+
+        Returns
+        -------
+        str
+            HTML of two to five megabytes, of which plotly.js takes two.
+        """
+        return html.render(title, page.report(self, training=training))
 
     def plot(self, *, models: Sequence[str] | None = None, series: Sequence[Any] | None = None) -> "Figure":
         """Draw the newest forecasts against what was observed.

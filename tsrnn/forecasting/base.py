@@ -37,6 +37,9 @@ class AbstractForecaster(BaseEstimator, ABC):
     horizon: int
     history_: Panel
 
+    is_local: bool = False
+    """Whether each series is learned alone, so that shards of a panel may be fitted one by one."""
+
     @property
     @abstractmethod
     def name(self) -> str:
@@ -345,6 +348,16 @@ class AbstractForecaster(BaseEstimator, ABC):
                 )
             setattr(self, part, dataclasses.replace(getattr(self, part), **{key: value}) if key else value)
         return self
+
+    def _plain(self) -> Any:
+        """The parameters as plain values, which are equal for equal models.
+
+        Raises
+        ------
+        TypeError
+            If they hold something that is not plain.
+        """
+        return artifact.encode(self)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted forecaster to a folder; `tsrnn.load` reads it and predicts the same bits.

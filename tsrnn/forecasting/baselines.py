@@ -27,6 +27,8 @@ FloatArray = NDArray[np.float64]
 class AbstractBaseline(AbstractForecaster):
     """A forecast that is a formula over the history before the cutoff."""
 
+    is_local = True
+
     def __init__(self, *, horizon: int) -> None:
         self.horizon = horizon
 

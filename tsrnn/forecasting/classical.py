@@ -68,6 +68,8 @@ class StatsForecast(AbstractForecaster):
     'AutoTheta'
     """
 
+    is_local = True
+
     def __init__(
         self,
         model: str = "AutoETS",

@@ -96,6 +96,11 @@ class Conformal(AbstractForecaster):
         return (float(min(90, 100 * self.n_windows // (self.n_windows + 1))),)
 
     @property
+    def is_local(self) -> bool:  # type: ignore[override]
+        """The model's."""
+        return self.model.is_local
+
+    @property
     def _tested(self) -> int:
         """Rows that the errors are taken from."""
         return self.horizon + (self.n_windows - 1) * self.step_size

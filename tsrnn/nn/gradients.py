@@ -55,7 +55,7 @@ def hidden_gradients(loss: ForecastLoss, params: Params, batch: Batch, lags: Int
         raw: Any = network.apply(probed, xs, valid, future, size=loss.model.size(batch))
         return loss.each(loss.model.values(params, batch, raw), batch).sum()
 
-    nothing = jnp.zeros((b, t + 1, network.hidden_size), xs.dtype)
+    nothing = jnp.zeros((b, t + 1, network.width), xs.dtype)
     grads = jax.grad(total)({f"layer_{i}": nothing for i in range(network.num_layers)})
     squares = jnp.stack([jnp.square(g[:, 1:]).sum(axis=-1) for g in grads.values()]).sum(axis=0)
     norms = jnp.sqrt(jnp.where(valid, squares, 0).mean(axis=0))

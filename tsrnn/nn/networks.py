@@ -6,7 +6,7 @@ of a run file, and a parameter that scikit-learn can clone.
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -70,8 +70,8 @@ class AbstractRecurrent(AbstractNetwork):
 
     Parameters
     ----------
-    hidden_size : int, default 64
-        Width of the recurrent state.
+    hidden_size : int, optional
+        Width of the recurrent state. By default 64, in a `Forecaster` less where there are few data.
     num_layers : int, default 1
         Recurrent layers.
     dropout : float, default 0.0
@@ -115,7 +115,7 @@ class AbstractRecurrent(AbstractNetwork):
        1604.06174.
     """
 
-    hidden_size: int = 64
+    hidden_size: int | None = None
     num_layers: int = 1
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
@@ -137,10 +137,16 @@ class AbstractRecurrent(AbstractNetwork):
                 raise ValueError(f"{name} must be at least 1, or None, got {value}.")
         super().__post_init__()
 
+    @property
+    def width(self) -> int:
+        """Numbers in the recurrent state."""
+        return 64 if self.hidden_size is None else self.hidden_size
+
+    @nn.nowrap
     def encoder(self, cell: AbstractCell) -> Stack:
-        """The encoder, inside a compact method."""
+        """The encoder, inside a compact method or by itself."""
         return Stack(
-            cell, self.hidden_size, self.num_layers, self.dropout, self.recurrent_dropout, self.residual,
+            cell, self.width, self.num_layers, self.dropout, self.recurrent_dropout, self.residual,
             self.layer_norm, self.dilations, self.bidirectional, self.truncate, self.remat, name="encoder",
         )  # fmt: skip
 
@@ -163,7 +169,21 @@ class AbstractDirect(AbstractRecurrent):
         """Forecast; see `AbstractNetwork`."""
         h, _ = self.encoder(self.cell)(xs, valid, train=train)
         h = dropout(h, self.dropout, train=train)
-        return DirectDecoder(self.hidden_size, name="decoder")(h, future, size)
+        return DirectDecoder(self.width, name="decoder")(h, future, size)
+
+    @nn.nowrap
+    def states(self, weights: Any, xs: Float[Array, "B T I"], valid: Bool[Array, "B T"]) -> Float[Array, "B T D"]:
+        """What the decoder would read if the history ended after each of its steps."""
+        hs: Any = self.encoder(self.cell).apply({"params": weights["params"]["encoder"]}, xs, valid, train=False)
+        return hs[1]  # type: ignore[no-any-return]
+
+    @nn.nowrap
+    def decode(
+        self, weights: Any, h: Float[Array, "B D"], future: Float[Array, "B H F"], size: int
+    ) -> Float[Array, "B H size"]:
+        """Forecast from such states."""
+        raw: Any = DirectDecoder(self.width).apply({"params": weights["params"]["decoder"]}, h, future, size)
+        return raw  # type: ignore[no-any-return]
 
 
 class DirectDecoder(nn.Module):

@@ -70,12 +70,12 @@ class Seq2Seq(AbstractRecurrent):
         cell, ahead = CELLS[self.cell], future.shape[:2]
         h, hs = self.encoder(cell)(xs, valid, train=train)
         summary = jnp.broadcast_to(dropout(h, self.dropout, train=train)[:, None], (*ahead, h.shape[-1]))
-        decoder = Stack(cell, self.hidden_size, name="decoder")
+        decoder = Stack(cell, self.width, name="decoder")
         _, steps = decoder(jnp.concatenate([future, summary], axis=-1), jnp.ones(ahead, bool), train=train)
         if self.attention:
             queries = nn.Dense(hs.shape[-1], use_bias=False, name="query")(steps)
             steps = jnp.concatenate([steps, _attend(queries, hs, valid)], axis=-1)
-        hidden = nn.relu(nn.Dense(self.hidden_size, name="join")(dropout(steps, self.dropout, train=train)))
+        hidden = nn.relu(nn.Dense(self.width, name="join")(dropout(steps, self.dropout, train=train)))
         return nn.Dense(size, name="read")(hidden)
 
 

@@ -5,7 +5,7 @@ Examples
 >>> import pandas as pd
 >>> board = pd.DataFrame({"model": ["LSTM"], "mae": [0.5]})
 >>> page = render("Sales", [Text("One model."), Table(board, heading="Result")])
->>> page.count("<table"), "http" in page
+>>> page.count("<table"), "://" in page
 (1, False)
 """
 
@@ -19,6 +19,10 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import numpy as np
 import pandas as pd
+
+from tsrnn.report import charts
+from tsrnn.report.charts import Chart
+from tsrnn.report.plots import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure
@@ -139,7 +143,7 @@ class Figure:
         return "data:image/svg+xml;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-Block = Text | Code | Table | Figure
+Block = Text | Code | Table | Figure | Chart
 
 
 def render(title: str, blocks: Sequence[Block], *, subtitle: str = "") -> str:
@@ -149,8 +153,9 @@ def render(title: str, blocks: Sequence[Block], *, subtitle: str = "") -> str:
     ----------
     title : str
         Title of the page.
-    blocks : sequence of Text, Table, Figure or Code
-        What stands on it, top to bottom.
+    blocks : sequence of Text, Table, Figure, Code or Chart
+        What stands on it, top to bottom; charts are those of `tsrnn.report.charts`. With them the page is larger by two
+        megabytes, for plotly.js.
     subtitle : str, default ""
         A line under the title.
 
@@ -162,8 +167,16 @@ def render(title: str, blocks: Sequence[Block], *, subtitle: str = "") -> str:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    template = environment.from_string(files("tsrnn.report").joinpath("report.html.j2").read_text(encoding="utf-8"))
-    return template.render(title=title, subtitle=subtitle, blocks=blocks)
+    template = environment.from_string(_read("report.html.j2"))
+    drawn = [block for block in blocks if isinstance(block, Chart)]
+    code: dict[str, Any] = {"charts": drawn}
+    if drawn:
+        code |= {"library": charts.library(), "data": charts.pack(drawn), "script": _read("charts.js")}
+    return template.render(title=title, subtitle=subtitle, blocks=blocks, colours=COLOURS, **code)
+
+
+def _read(name: str) -> str:
+    return files("tsrnn.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _is_number(column: "pd.Series[Any]") -> bool:

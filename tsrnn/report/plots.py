@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "plot_by_step", "plot_forecasts", "styled"]
+__all__ = ["COLOURS", "colours", "plot_forecasts", "plot_gradient_flow", "styled"]
 
 INK, MUTED = "#24292f", "#8c959f"
 
@@ -111,7 +111,7 @@ def plot_forecasts(
             windows = _newest_windows(own, time_col, max_cutoffs)
             past = history[history[id_col] == name]
             _draw_history(ax, past[time_col], past[target_col], windows, time_col)
-            for model, colour in zip(models, _colours(len(models)), strict=True):
+            for model, colour in zip(models, colours(len(models)), strict=True):
                 for window in windows:
                     _draw_forecast(ax, window, time_col, model, colour, shade=model in shaded)
             ax.set_title(str(name))
@@ -138,7 +138,7 @@ def plot_gradient_flow(flows: "Mapping[str, pd.DataFrame]") -> "Axes":
 
     with styled():
         _, ax = plt.subplots(figsize=(8, 4), layout="constrained")
-        for (name, flow), colour in zip(flows.items(), _colours(len(flows)), strict=True):
+        for (name, flow), colour in zip(flows.items(), colours(len(flows)), strict=True):
             norms = flow["gradient_norm"].to_numpy()
             share = norms / norms[flow["lag"].to_numpy().argmin()]
             ax.semilogy(-flow["lag"], np.where(share > 0, share, np.nan), color=colour, label=name)
@@ -151,41 +151,6 @@ def _stamped(frame: pd.DataFrame, time_col: str) -> pd.DataFrame:
     """The frame with the starts of its periods, if it has any."""
     times = frame[time_col]
     return frame.assign(**{time_col: times.dt.to_timestamp()}) if isinstance(times.dtype, pd.PeriodDtype) else frame
-
-
-def plot_by_step(errors: pd.DataFrame, *, label: str = "mean absolute scaled error") -> "Axes":
-    """Draw how the error grows with the distance from the cutoff.
-
-    The axis is cut above the models near the best one, so that a hopeless one does not flatten the others.
-
-    Parameters
-    ----------
-    errors : DataFrame
-        ``step`` and a column a model.
-    label : str
-        What the columns hold.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-    """
-    import matplotlib.pyplot as plt
-    from matplotlib.ticker import MaxNLocator
-
-    values = errors.set_index("step")
-    means = values.mean()
-    top = 1.08 * values.loc[:, means <= 4 * means.min()].max().max()
-    with styled():
-        _, ax = plt.subplots(layout="constrained", figsize=(10, 3.6))
-        for (model, column), colour in zip(values.items(), _colours(values.shape[1]), strict=True):
-            marker = "o" if len(column) <= 24 else ""
-            note = " (above)" if column.min() > top else ""
-            ax.plot(column.index, column, color=colour, label=f"{model}{note}", marker=marker, markersize=3.5)
-        ax.set(xlabel="steps ahead", ylabel=label, ylim=(0, top if top > 0 else None))
-        ax.margins(x=0.01)
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0)
-    return ax
 
 
 def _newest_windows(forecasts: pd.DataFrame, time_col: str, max_cutoffs: int) -> list[pd.DataFrame]:
@@ -225,5 +190,6 @@ def _draw_forecast(ax: "Axes", window: pd.DataFrame, time_col: str, model: str, 
         ax.fill_between(window[time_col], lo, hi, color=colour, alpha=0.16, linewidth=0, label=label)
 
 
-def _colours(n: int) -> list[str]:
+def colours(n: int) -> list[str]:
+    """A colour for each of n lines; after six they begin anew."""
     return [COLOURS[i % len(COLOURS)] for i in range(n)]

@@ -19,7 +19,11 @@ from tsrnn.report import html
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["RunInterrupted", "file_name", "run_folder", "write"]
+__all__ = ["UNITS", "RunInterrupted", "file_name", "run_folder", "write"]
+
+
+UNITS = "units"
+"""Folder of what is finished in a run that is not."""
 
 
 class RunInterrupted(KeyboardInterrupt):
@@ -37,8 +41,10 @@ class RunInterrupted(KeyboardInterrupt):
 
 
 @contextmanager
-def run_folder(name: str, out: str | Path | None) -> Iterator[tuple[Path, Path]]:
+def run_folder(name: str, out: str | Path | None, *, resume: bool = False) -> Iterator[tuple[Path, Path]]:
     """Give the run folder to be, and ``.<name>.part`` beside it, which becomes it when the block ends well.
+
+    What the block leaves in `UNITS` of the latter is kept when it does not end well.
 
     Parameters
     ----------
@@ -46,28 +52,39 @@ def run_folder(name: str, out: str | Path | None) -> Iterator[tuple[Path, Path]]
         Name of the run.
     out : str, Path or None
         The run folder; None for ``runs/<name>-<date>-<time>``.
+    resume : bool, default False
+        Go on with what a run that was killed or interrupted has left, if it has.
 
     Raises
     ------
     ConfigError
         If ``out`` holds something.
     """
+    if resume and out is None:
+        raise ConfigError("--resume needs --out, the folder of the run that was broken off.")
     if out is None:
         stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
         choices = (Path("runs") / (stem if n == 1 else f"{stem}-{n}") for n in range(1, 1000))
         folder = next(path for path in choices if not path.exists() and not _part(path).exists())
     else:
         folder = Path(out)
+        if resume and (folder / UNITS).is_dir():  # interrupted, and written down as far as it went
+            folder.rename(_part(folder))
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ConfigError(
                 f"{folder} exists, and nothing is overwritten; name another folder with --out, or remove this one."
             )
     part = _part(folder)
-    part.mkdir(parents=True)
+    if part.exists() and not resume:
+        raise ConfigError(
+            f"a run into {folder} was broken off, or is still going on. Go on with --resume, or remove {part}."
+        )
+    part.mkdir(parents=True, exist_ok=True)
     try:
         yield folder, part
     except BaseException:
-        shutil.rmtree(part)
+        if not (part / UNITS).is_dir():
+            shutil.rmtree(part)
         raise
     if folder.exists():
         folder.rmdir()
@@ -115,7 +132,7 @@ def write(
     figures : mapping
         For ``plots/<name>.png``.
     page : sequence of blocks
-        The report; it may hold the figures too, which are closed when it is rendered.
+        The report; it may hold the figures too.
     """
     settings = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
     provenance = json.dumps(origin, indent=1, ensure_ascii=False) + "\n"
@@ -126,9 +143,12 @@ def write(
             table.to_parquet(folder / name, index=False, compression="zstd")
         else:
             table.to_csv(folder / name, index=False)
-    (folder / "plots").mkdir()
+    import matplotlib.pyplot as plt
+
+    (folder / "plots").mkdir(exist_ok=True)
     for name, figure in figures.items():
         figure.savefig(folder / "plots" / f"{name}.png")
+        plt.close(figure)
     blocks = [*page, html.Code(settings, "Configuration"), html.Code(provenance, "Provenance")]
     report = html.render(title, blocks, subtitle=f"tsrnn {version('tsrnn')}, {datetime.now():%Y-%m-%d %H:%M}")
     (folder / "report.html").write_text(report, encoding="utf-8")

@@ -1,0 +1,111 @@
+"""Calibration: how often the truth lies within intervals of 50, 80 and 95 %, at every step ahead.
+
+Two kinds of intervals on three public sets: quantiles of sample paths that a recursive LSTM draws, and conformal ones
+around a direct LSTM, from its errors on rows that it had not learned from. Every forecaster is fitted once, before the
+first cutoff that is judged. ``paths`` and ``conformal`` are the largest distances, in points, between a nominal level
+and the share that was covered, over sets, levels and, for paths, steps; ``conformal`` is that of the mean over the
+steps, and ``conformal_step`` that of the worst step.
+
+    python benchmarks/calibration.py [--quick] [--only NAME ...] [--validation] [--json FILE]
+"""
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from defaults import CASES as SETS
+
+from tsrnn import LSTM, Conformal, Forecaster, NegativeBinomial, Recursive, StudentT, backtest
+from tsrnn.data import Panel, Schema
+from tsrnn.data.datasets import data_folder
+from tsrnn.forecasting.base import AbstractForecaster
+
+LEVELS = (50, 80, 95)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set: how far ahead, which cutoffs are judged, and the two forecasters."""
+
+    horizon: int
+    n_windows: int
+    step_size: int
+    paths: Callable[[int], AbstractForecaster]
+    conformal: dict[str, Any]
+
+
+def counts(horizon: int) -> AbstractForecaster:
+    return Forecaster(Recursive(), horizon=horizon, output=NegativeBinomial(), transforms=None, normalization="mean")
+
+
+def reals(horizon: int) -> AbstractForecaster:
+    return Forecaster(Recursive(), horizon=horizon, output=StudentT())
+
+
+CASES = {
+    "hospital": Case(12, 1, 1, counts, {"n_windows": 20}),
+    "m3_monthly": Case(18, 1, 1, reals, {"n_windows": 20}),
+    "etth1": Case(24, 100, 24, reals, {"n_windows": 100, "step_size": 24}),
+}
+
+
+def run(name: str, folder: Path, *, validation: bool) -> list[dict[str, Any]]:
+    """A row for each kind of intervals and level: what was covered, and the step farthest from the level."""
+    case, source = CASES[name], SETS[name]
+    panel = Panel.from_frame(source.read(folder), Schema(**source.roles))
+    if validation:
+        panel = panel.until(panel.lengths - case.horizon - (case.n_windows - 1) * case.step_size)
+    models = {
+        "paths": case.paths(case.horizon),
+        "conformal": Conformal(Forecaster(LSTM(), horizon=case.horizon), **case.conformal),
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = backtest(models, panel, n_windows=case.n_windows, step_size=case.step_size, level=list(LEVELS))
+    frame = result.forecasts
+    step = frame.groupby(["unique_id", "cutoff"]).cumcount() + 1
+    rows = []
+    for kind in models:
+        for level in LEVELS:
+            inside = frame["y"].between(frame[f"{kind}-lo-{level}"], frame[f"{kind}-hi-{level}"])
+            by_step = 100 * inside[frame["y"].notna()].groupby(step).mean()
+            worst = (by_step - level).abs().idxmax()
+            told = {"set": name, "intervals": kind, "level": level, "forecasts": len(frame) // case.horizon}
+            told |= {"covered": round(by_step.mean(), 1), "worst_step": int(worst), "there": round(by_step[worst], 1)}
+            rows.append(told)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="the smallest set")
+    parser.add_argument("--only", nargs="+", choices=CASES, metavar="NAME", help="these sets")
+    parser.add_argument("--validation", action="store_true", help="judge on the rows before the test rows")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and all rows to FILE too")
+    args = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for name in args.only or (["hospital"] if args.quick else CASES):
+        found = run(name, data_folder(), validation=args.validation)
+        print(pd.DataFrame(found).to_string(header=not rows, index=False), file=sys.stderr, flush=True)
+        rows += found
+    frame = pd.DataFrame(rows)
+    mean, step = (frame["covered"] - frame["level"]).abs(), (frame["there"] - frame["level"]).abs()
+    kind = frame["intervals"]
+    figures = {
+        "paths": round(float(step[kind == "paths"].max()), 1),
+        "conformal": round(float(mean[kind == "conformal"].max()), 1),
+        "conformal_step": round(float(step[kind == "conformal"].max()), 1),
+    }
+    if args.json:
+        args.json.write_text(json.dumps(figures | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
