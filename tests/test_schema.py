@@ -13,6 +13,8 @@ from tsrnn.config.source import Source
 from tsrnn.forecasting.artifact import encode
 from tsrnn.forecasting.spec import MODELS, PARTS, from_spec, to_spec
 
+pytestmark = pytest.mark.usefixtures("environment")
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 NEEDED = {
