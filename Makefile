@@ -45,7 +45,7 @@ constraints:  ## resolve the newest versions afresh into constraints.txt
 	@$(CHECK_PYTHON)
 	rm -rf .venv-resolve
 	$(PYTHON) -m venv .venv-resolve
-	.venv-resolve/bin/python -m pip install --quiet '.[dev,mlflow,baselines]'
+	.venv-resolve/bin/python -m pip install --quiet '.[dev,mlflow,baselines,dask,ray]'
 	.venv-resolve/bin/python -m pip list --format=freeze \
 		--exclude tsrnn --exclude pip --exclude setuptools > constraints.txt
 	rm -rf .venv-resolve

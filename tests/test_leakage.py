@@ -1,5 +1,6 @@
 """Nothing after a cutoff touches a forecast, of any model, input, normalization or transform; the test of that test."""
 
+import sys
 from dataclasses import dataclass
 from typing import get_args
 
@@ -12,6 +13,7 @@ import tsrnn
 from tests.strategies import frame_of
 from tsrnn.data import DataError
 from tsrnn.data.synthetic import generate_series
+from tsrnn.evaluation.engines import Engine
 from tsrnn.forecasting.spec import PARTS
 from tsrnn.nn.scaling import WindowNorm
 from tsrnn.testing import assert_no_leakage
@@ -165,3 +167,38 @@ class TestTheTest:
             assert_no_leakage(small(), plain().groupby("unique_id").head(9), n_after=5)
         with pytest.raises(ValueError, match="n_after=2 must be at least the horizon, 3"):
             assert_no_leakage(small(), plain(), n_after=2)
+
+
+class TestAudit:
+    def test_tells_models_that_leak_from_those_that_do_not(self):
+        events, models = [], {"Naive": tsrnn.Naive(horizon=3), "Leaking": LeakingForecaster(horizon=3)}
+        options = {"n_windows": 2, "refit": True, "audit": True, "train_size": 12}
+        result = tsrnn.backtest(models, plain(), on_event=events.append, **options)
+        assert result.audit["model"].tolist() == ["Naive", "Leaking"]
+        assert result.audit["verdict"].tolist() == ["clean", "leaks"]
+        assert result.audit["detail"][0] == ""
+        assert "with values of 1e9 there, 3 of 3 series are forecast otherwise" in result.audit["detail"][1]
+        assert len(events) == 8  # it is no part of the backtest
+        unaudited = tsrnn.backtest(models, plain(), **options | {"audit": False})
+        assert unaudited.audit is None
+        pd.testing.assert_frame_equal(result.forecasts, unaudited.forecasts, check_exact=True)
+
+    def test_of_the_last_rows_and_beyond(self):
+        """There the data end within the horizon."""
+        models = {"Naive": tsrnn.Naive(horizon=6), "Leaking": LeakingForecaster(horizon=6)}
+        result = tsrnn.backtest(models, plain(), horizon=2, gap=1, audit=True)
+        assert result.audit["verdict"].tolist() == ["clean", "leaks"]
+
+    def test_a_network_with_covariates(self):
+        result = tsrnn.backtest({"GRU": small()}, covered(), n_windows=2, audit=True, **KINDS["all"])
+        assert result.audit["verdict"].tolist() == ["clean"]
+
+    def test_elsewhere(self, monkeypatch):
+        threads = Engine("threading", n_jobs=2)
+        monkeypatch.setattr(sys.modules["tsrnn.evaluation.backtest"], "find_engine", lambda name: threads)
+        models = {"Naive": tsrnn.Naive(horizon=3), "Leaking": LeakingForecaster(horizon=3)}
+        result = tsrnn.backtest(models, plain(), audit=True, engine="processes:2")
+        assert dict(zip(result.audit["model"], result.audit["verdict"], strict=True)) == {
+            "Naive": "clean",
+            "Leaking": "leaks",
+        }

@@ -54,6 +54,26 @@ def config(tmp_path):
     return BacktestConfig.load(None, options)
 
 
+@pytest.mark.parametrize(
+    ("option", "line", "message"),
+    [
+        ("start: 2024-02-01\n  initial_train_size: 9", 4, "backtest.start: start and initial_train_size both place"),
+        ("start: soon", 4, "backtest.start: 'soon' cannot be read as a stamp"),
+        ("n_windows: 2\n  skip_folds: [0, 2]", 5, "backtest.skip_folds: skip_folds names fold 2"),
+        ("train_size: 1\n  gap: 1", 4, "backtest.train_size: train_size=1 is too small: "),
+        ("start: 2024-02-01\n  end: 2024-01-01", 5, "backtest.end: end=2024-01-01 lies before"),
+    ],
+)
+def test_folds_that_cannot_be_are_complained_of_by_line(tmp_path, option, line, message):
+    visits().to_csv(tmp_path / "visits.csv", index=False)
+    models = f"models: {{{'GRU: {network: GRU}' if 'train_size: 1' in option else 'Naive: Naive'}}}"
+    text = f"data: {{path: visits.csv}}\nbacktest:\n  horizon: 7\n  {option}\n{models}\n"
+    (tmp_path / "run.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(f"run.yaml:{line}: {message}")):
+        run_backtest(BacktestConfig.load(tmp_path / "run.yaml"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_backtest_folder(config, tmp_path):
     folder = run_backtest(config, tmp_path / "out")
     assert folder == tmp_path / "out"

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
@@ -38,8 +39,10 @@ def test_the_command_prints_a_valid_schema():
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_run_file_of_the_project_is_valid(path, validators):
+    own = yaml.load(path.read_text(), yaml.BaseLoader)  # its keys; the values as the commands read them
+    tree = Source.read(path).tree
     kind = "detect" if path.parent.name == "detect" else "backtest"
-    validators[kind].validate(Source._read(path).tree)  # what it says itself, without its base
+    validators[kind].validate({key: tree[key] for key in own if key in tree})
 
 
 WHOLE = {"data": {"path": "a.csv"}, "backtest": {"horizon": 2}, "models": {"A": "Naive"}}

@@ -107,7 +107,7 @@ class TestCheckpoint:
                 backtest(MODELS, panel, n_windows=4, refit=2, checkpoint=folder, on_event=interrupt)
             n_kept = len(list(folder.glob("*.parquet")))
             assert n_kept == [2, 5, 6, 7][stop - 1]  # who is stopped while it tells of a unit has not kept it
-            assert (caught.value.result is not None) == (stop >= 2)
+            assert (caught.value.result is not None) == (stop >= 3)
             resumed = []
             result = backtest(MODELS, panel, n_windows=4, refit=2, checkpoint=folder, on_event=resumed.append)
             assert_same(result, whole)

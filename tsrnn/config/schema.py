@@ -203,6 +203,7 @@ class BacktestSection(_Section):
     metrics: list[str] | None = None
     unit_rows: int | None = Field(None, ge=2)
     engine: str | None = None
+    audit: bool = False
 
 
 class BacktestConfig(RunFile):

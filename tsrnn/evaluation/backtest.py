@@ -4,11 +4,12 @@ Nothing after a cutoff touches a model: it is cloned, so the caller's stays as i
 the cutoff, cold unless a warm start is asked for; the scales of `mase` and `rmsse` come from these rows too.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack, cast
 
+import pandas as pd
 from sklearn.base import clone
 
 from tsrnn.data import DataError, Panel, Roles, Schema
@@ -17,6 +18,7 @@ from tsrnn.evaluation.checkpoint import Checkpoint
 from tsrnn.evaluation.collector import BacktestEvent, Collector
 from tsrnn.evaluation.engines import Engine, find_engine, spread
 from tsrnn.evaluation.judge import METRICS, Judge, check_metrics
+from tsrnn.evaluation.leakage import find_leak
 from tsrnn.evaluation.result import BacktestInterrupted, BacktestResult
 from tsrnn.evaluation.splits import Folds, make_folds
 from tsrnn.evaluation.units import Part, Unit, make_units, run_unit, run_whole
@@ -49,6 +51,7 @@ def backtest(
     freq: str | int | None = None,
     engine: Any = None,
     checkpoint: str | Path | None = None,
+    audit: bool = False,
     on_event: Callable[[BacktestEvent], object] | None = None,
     **roles: Unpack[Roles],
 ) -> BacktestResult:
@@ -118,6 +121,10 @@ def backtest(
     checkpoint : str or Path, optional
         A folder for what is finished, from which a backtest that was stopped goes on: what it finds there of equal
         models, data and folds is not computed again.
+    audit : bool, default False
+        Whether each model is fitted three or four times more in the first fold, on data that are poisoned after the
+        cutoff: `BacktestResult.audit` says whether its forecasts stay the same to the bit, as
+        `tsrnn.testing.assert_no_leakage` requires.
     on_event : callable, optional
         Called with a `BacktestEvent` when a fit begins and when its forecasts are done.
     **roles
@@ -178,11 +185,15 @@ def backtest(
     units = make_units(named, folds.groups(refit), levels, warm_start=warm_start, shards=shards)
     collector = Collector(units, on_event)
 
+    verdicts: dict[str, str | None] = {}
+
     def result() -> BacktestResult | None:
-        runs = collector.runs(levels)
-        return replace(judge.result(runs), panel=panel, seeded=seeded) if runs else None
+        runs, told = collector.runs(levels), _told(named, verdicts) if audit else None
+        return replace(judge.result(runs), panel=panel, seeded=seeded, audit=told) if runs else None
 
     try:
+        if audit:
+            _audit(named, longer, folds, where, verdicts)
         _run_all(units, longer, collector, where, kept)
     except KeyboardInterrupt as stop:
         raise BacktestInterrupted(result()) from stop
@@ -211,6 +222,27 @@ def plan_folds(
     tested = _tested(models, horizon, gap)
     needed, why = max(model._rows_needed() for model in models.values())
     return make_folds(panel, horizon=tested, gap=gap, rows_needed=needed, why=why, **placed)
+
+
+def _audit(
+    models: Mapping[str, AbstractForecaster],
+    panel: Panel,
+    folds: Folds,
+    engine: Engine | None,
+    verdicts: dict[str, str | None],
+) -> None:
+    """Look for a leak of each model in the first fold."""
+    first = folds.starts[0]
+    seen, ends = panel.slice(first, panel.lengths), folds.ends[0] - first
+    if engine is None:
+        verdicts |= {name: find_leak(model, seen, ends) for name, model in models.items()}
+    else:
+        verdicts |= dict(spread({name: (model, seen, ends) for name, model in models.items()}, find_leak, engine))
+
+
+def _told(models: Iterable[str], verdicts: Mapping[str, str | None]) -> pd.DataFrame:
+    rows = [(name, "leaks" if verdicts[name] else "clean", verdicts[name] or "") for name in models]
+    return pd.DataFrame(rows, columns=["model", "verdict", "detail"])
 
 
 def _run_all(

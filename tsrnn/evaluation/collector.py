@@ -71,11 +71,12 @@ class Collector:
         shards = self._parts.setdefault((unit.name, part.fold), {})
         if unit.first in shards:
             return
-        whole = len(self._wanted[unit.name][part.fold]) == 1
+        wanted, there = self._wanted[unit.name][part.fold], [*shards.values(), part]
+        if not silent and len(there) == len(wanted):
+            seconds = sum(shard.fit_s + shard.predict_s for shard in there)
+            fitted = part.fitted if len(wanted) == 1 else None
+            self._tell(BacktestEvent(unit.name, part.fold, self.n_windows, seconds, fitted))
         shards[unit.first] = replace(part, fitted=None)
-        if not silent and len(shards) == len(self._wanted[unit.name][part.fold]):
-            seconds = sum(shard.fit_s + shard.predict_s for shard in shards.values())
-            self._tell(BacktestEvent(unit.name, part.fold, self.n_windows, seconds, part.fitted if whole else None))
 
     def runs(self, levels: Mapping[str, tuple[float, ...]]) -> list[Run]:
         """The models of which everything is there, in their order."""

@@ -135,7 +135,7 @@ def spread(
     left, lost = dict(tasks), 0
     while left:
         several = list(islice(left.items(), None if engine.streams else 2 * engine.n_jobs))
-        calls = [delayed(_keyed)(key, _threads(), do, *task) for key, task in several]
+        calls = [delayed(_keyed)(key, (os.getpid(), _threads()), do, *task) for key, task in several]
         with engine.config():
             parallel = Parallel(return_as=engine.returns, batch_size=1, mmap_mode="c")
         try:
@@ -153,8 +153,12 @@ def spread(
                 ) from error
 
 
-def _keyed(key: Key, threads: str, do: Callable[..., Result], *task: Any) -> tuple[Key, Result]:
-    os.environ.setdefault("NPROC", threads)
+def _keyed(key: Key, home: tuple[int, str], do: Callable[..., Result], *task: Any) -> tuple[Key, Result]:
+    """Do a task in a worker that was set up like the process that asks for it."""
+    process, threads = home
+    if os.getpid() != process:
+        os.environ.setdefault("NPROC", threads)
+        os.environ["TSRNN_PROGRESS"] = "0"
     return key, do(*task)
 
 

@@ -41,7 +41,7 @@ class Judge:
         metrics: Sequence[str],
         unit_rows: int | None,
     ) -> None:
-        self.panel, self.horizon, self.season_length = panel, folds.horizon, season_length
+        self.panel, self.horizon, self.gap, self.season_length = panel, folds.horizon, folds.gap, season_length
         self.metrics = tuple(metrics)
         n_windows, n_series = folds.ends.shape
         self.series = np.repeat(np.arange(n_series), n_windows)
@@ -92,6 +92,7 @@ class Judge:
             scales=self.scales,
             levels={run.name: run.levels for run in runs},
             asked=self.metrics,
+            gap=self.gap,
         )
 
 

@@ -48,12 +48,11 @@ def report(
         *_calibration(result, list(board["model"])),
     ]
     blocks += [*_significance(result, board, metric), *_training(training)]
-    audit = getattr(result, "audit", None)
-    if audit is not None:
+    if result.audit is not None:
         note = (
             "Whether forecasts of the first fold stay equal, to the bit, when everything after the cutoff is changed."
         )
-        blocks.append(html.Table(audit, heading="Leakage", caption=note))
+        blocks.append(html.Table(result.audit, heading="Leakage", caption=note))
     note = "Seconds for each fit and the forecasts from it."
     return [*blocks, html.Table(result.timings.round(2), heading="Time", caption=note)]
 
@@ -70,9 +69,10 @@ def _summary(result: "BacktestResult", left_out: Sequence[str]) -> str:
     cutoffs = result.labels["cutoff"]
     first, last = (str(stamp).removesuffix(" 00:00:00") for stamp in (cutoffs.min(), cutoffs.max()))
     n_windows = int(result.labels["fold"].max()) + 1
+    after = f" after a gap of {result.gap}" if result.gap else ""
     text = (
         f"{result.panel.describe()}. For each series {n_windows} cutoffs, from {first} to {last}, and {result.horizon} "
-        f"steps forecast from them. MASE and RMSSE are scaled by a season of {result.season_length}."
+        f"steps forecast from them{after}. MASE and RMSSE are scaled by a season of {result.season_length}."
     )
     return f"{text}\n\nInterrupted: {', '.join(left_out)} did not finish." if left_out else text
 

@@ -36,7 +36,8 @@ class BacktestResult:
         step; ``cutoff`` is the last stamp known, ``y`` the observed value (NaN where missing), whatever the
         target column was called.
     timings : DataFrame
-        ``model, fold, fit_s, predict_s``, a row a fit; ``fold`` is the first fold that it forecast, from 0.
+        ``model, fold, start, fit_s, predict_s``, a row a fit; ``fold`` is the first fold that it forecast, from 0, and
+        ``start`` says whether it began cold or went on from the fit before.
     horizon, season_length : int
         Steps ahead, and the season of `mase` and `rmsse`.
     panel : Panel
@@ -51,8 +52,13 @@ class BacktestResult:
         The models in the order in which they ran, and the levels of their intervals in percent.
     asked : tuple of str
         The metrics that were asked for.
+    gap : int, default 0
+        Steps between a cutoff and the first one that is tested, which counts as step 1.
     seeded : dict of str to str
         The models that ran with several seeds, by the names that they ran under: ``{"LSTM-seed0": "LSTM", ...}``.
+    audit : DataFrame or None
+        ``model, verdict, detail``: ``clean``, or ``leaks`` and what changed with what came after the cutoff; None if no
+        audit was asked for.
     """
 
     forecasts: pd.DataFrame = field(repr=False)
@@ -64,7 +70,9 @@ class BacktestResult:
     scales: pd.DataFrame = field(repr=False)
     levels: dict[str, tuple[float, ...]]
     asked: tuple[str, ...]
+    gap: int = 0
     seeded: dict[str, str] = field(default_factory=dict)
+    audit: pd.DataFrame | None = field(default=None, repr=False)
 
     @property
     def models(self) -> list[str]:

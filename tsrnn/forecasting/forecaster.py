@@ -20,6 +20,7 @@ from tsrnn.data import Panel, Schema
 from tsrnn.data.kinds import Tabular, from_pandas
 from tsrnn.data.validation import check_domain, check_lengths, check_observed
 from tsrnn.forecasting.artifact import Artifact, encode
+from tsrnn.forecasting.attribution import attribute, check_transforms, labels
 from tsrnn.forecasting.base import AbstractForecaster, forecast_frame
 from tsrnn.forecasting.choices import LONGEST, choose_context, choose_season, choose_width
 from tsrnn.forecasting.inputs import Inputs
@@ -503,15 +504,77 @@ class Forecaster(AbstractForecaster):
         size: int,
     ) -> NDArray[np.float64]:
         """What ``forecast`` gives for chunks of so many cutoffs, the last one padded, back in units of the data."""
-        panel = known_rows(panel, series, ends)
-        first = panel.lengths.copy()
-        np.minimum.at(first, series, ends)
-        fitted = None if self.transforms_ is None else self.transforms_.on(panel, first)
-        rows = self._device_panel(panel, fitted)
+        rows, fitted = self._rows(panel, series, ends)
         chunks = np.pad(np.arange(len(ends)), (0, -len(ends) % size), mode="edge").reshape(-1, size)
         parts = [np.asarray(forecast(rows, at)) for at in chunks]
         values = np.concatenate(parts)[: len(ends)].astype(np.float64)
         return values if fitted is None else fitted.inverse_forecast(values, panel, series, ends)
+
+    def _rows(self, panel: Panel, series: NDArray[Any], ends: NDArray[np.int64]) -> tuple[DevicePanel, Fitted | None]:
+        """What is known at these cutoffs, on the device, and the transforms, which learn of new series from that."""
+        panel = known_rows(panel, series, ends)
+        first = panel.lengths.copy()
+        np.minimum.at(first, series, ends)
+        fitted = None if self.transforms_ is None else self.transforms_.on(panel, first)
+        return self._device_panel(panel, fitted), fitted
+
+    @_in_its_precision
+    def attribute(
+        self,
+        df: "Tabular | Panel | None" = None,
+        *,
+        future_df: "Tabular | None" = None,
+        steps: Sequence[int] | None = None,
+        n_points: int = 32,
+    ) -> pd.DataFrame:
+        """What each input added to the forecast, by integrated gradients.
+
+        The forecast is compared with that from a flat history, which stays at the mean of what was observed in the
+        window, with numeric covariates at their means, calendar inputs at zero and no category known. The attributions
+        of a series sum to the difference of both point forecasts, in units of the data. The normalization of the window
+        is a part of what is attributed: where a forecast starts from the last value, the last value is given what that
+        adds. Where transforms are not linear, the units are those between the two forecasts.
+
+        Parameters
+        ----------
+        df, future_df
+            As in `predict`.
+        steps : sequence of int, optional
+            Steps ahead to explain one by one, from 1; by default the mean of all.
+        n_points : int, default 32
+            Points of the integration; more of them bring the sum closer to the difference.
+
+        Returns
+        -------
+        DataFrame
+            ``unique_id``, the stamp ``ds`` of the input (none for what is constant, and for categories, which are
+            summed over time), ``step`` if steps are asked for, ``input`` (the name of the column, or ``calendar`` or
+            ``elapsed time``) and ``attribution``. `tsrnn.report.plots.plot_attributions` draws it.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        ValueError
+            If a step lies beyond the horizon; of `Recursive` networks, whose forecasts are drawn; with `Difference`.
+
+        References
+        ----------
+        M. Sundararajan, A. Taly and Q. Yan (2017), Axiomatic attribution for deep networks, ICML, arXiv 1703.01365.
+        """
+        panel, longer = self._ahead(df, future_df)
+        if isinstance(self.network, Recursive):
+            raise ValueError("attribute is for networks whose forecasts are computed; Recursive() draws its own.")
+        if steps is not None and not all(1 <= step <= self.horizon and step % 1 == 0 for step in steps):
+            raise ValueError(f"steps must lie in 1 to horizon={self.horizon}, got {steps!r}.")
+        check_transforms(self._transform)
+        series = np.arange(len(panel.ids), dtype=np.int32)
+        rows, fitted = self._rows(longer, series, panel.lengths)
+        ends = panel.lengths.astype(np.int32)
+        batch = _gather(rows, series, ends, context_length=self.context_length_, horizon=self.horizon)
+        tables = sorted(self.params_.get("embeddings", {}))
+        names = labels(panel, self.inputs_, batch.past.shape[-1], batch.future.shape[-1], tables)
+        return attribute(self._model(panel.schema), self.params_, batch, names, panel, longer, fitted, steps, n_points)
 
     @_in_its_precision
     def gradient_flow(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "colours", "plot_forecasts", "plot_gradient_flow", "styled"]
+__all__ = ["COLOURS", "colours", "plot_attributions", "plot_forecasts", "plot_gradient_flow", "styled"]
 
 INK, MUTED = "#24292f", "#8c959f"
 
@@ -119,6 +119,49 @@ def plot_forecasts(
         unique = dict(zip(labels, handles, strict=True))
         figure.legend(unique.values(), unique.keys(), loc="outside upper left", ncols=len(unique))
     return figure
+
+
+def plot_attributions(
+    attributions: pd.DataFrame, series: Any = None, *, id_col: str = "unique_id", time_col: str = "ds"
+) -> "Axes":
+    """Draw what each input added to the forecast of a series, over time.
+
+    Parameters
+    ----------
+    attributions : DataFrame
+        What `Forecaster.attribute` gave; steps ahead are summed.
+    series : optional
+        Name of the series, by default the first.
+    id_col, time_col : str
+        Names of the columns.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        A line for each input that has stamps; what the inputs add in all is in the legend.
+
+    Raises
+    ------
+    ValueError
+        If there is no such series.
+    """
+    import matplotlib.pyplot as plt
+
+    name = attributions[id_col].iloc[0] if series is None else series
+    own = _stamped(attributions[attributions[id_col] == name], time_col)
+    if own.empty:
+        known = ", ".join(map(str, attributions[id_col].unique()[:5]))
+        raise ValueError(f"no attributions of a series {name!r}; there are those of {known}.")
+    totals = own.groupby("input", sort=False)["attribution"].sum()
+    with styled():
+        _, ax = plt.subplots(figsize=(9, 4), layout="constrained")
+        for label, colour in zip(totals.index, colours(len(totals)), strict=True):
+            line = own[own["input"] == label].dropna(subset=time_col).groupby(time_col)["attribution"].sum()
+            ax.plot(line.index, line, color=colour, label=f"{label}: {totals[label]:+.3g} in all", marker=".", ms=4)
+        ax.axhline(0, color=INK, linewidth=0.8)
+        ax.set(title=str(name), ylabel="added to the forecast")
+        ax.legend()
+    return ax
 
 
 def plot_gradient_flow(flows: "Mapping[str, pd.DataFrame]") -> "Axes":

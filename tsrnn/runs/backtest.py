@@ -1,7 +1,9 @@
 """``tsrnn backtest``: models of a run file, judged and written down."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -9,10 +11,12 @@ import numpy as np
 import pandas as pd
 
 from tsrnn.config import BacktestConfig
-from tsrnn.data import Panel, Schema, datasets, read_table
+from tsrnn.data import DataError, Panel, Schema, datasets, read_table
 from tsrnn.data.io import Reading
 from tsrnn.evaluation import BacktestEvent, BacktestInterrupted, BacktestResult, backtest
+from tsrnn.evaluation.backtest import plan_folds
 from tsrnn.evaluation.page import report
+from tsrnn.evaluation.splits import Folds, make_folds
 from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.spec import SpecError, from_spec, to_spec
 from tsrnn.runs.folder import UNITS, RunInterrupted, file_name, run_folder, write
@@ -69,6 +73,7 @@ def run_backtest(
         models = build_models(config)
         frame, panel = read_data(config)
         log(panel.describe())
+        place_folds(config, models, panel)  # what is wrong with them is said before anything is run
         folds = config.backtest.model_dump()
         stopped = False
         with run_folder(config.name, out, resume=resume) as (folder, part):
@@ -87,6 +92,9 @@ def run_backtest(
                 if units.is_dir():
                     log(f"What was finished is kept; --out {folder} --resume goes on from there.")
                 raise
+            if result.audit is not None:
+                for name, verdict, detail in result.audit.itertuples(index=False):
+                    log(f"audit of {name}: {verdict}" + (f": {detail}" if detail else ""))
             by_step = cast("Figure", result.plot_by_step().figure)
             training = watch.courses([*dict.fromkeys(result.metrics["model"])])
             figures = {"forecasts": result.plot(), "error_by_step": by_step}
@@ -102,6 +110,7 @@ def run_backtest(
                     "timings.csv": result.timings,
                     **({"seeds.csv": result.over_seeds()} if result.seeded else {}),
                     "training.csv": training,
+                    **({} if result.audit is None else {"audit.csv": result.audit}),
                 },
                 figures=figures,
                 page=report(result, left_out=_left_out(result, models), training=training),
@@ -171,6 +180,24 @@ def build_models(config: BacktestConfig) -> dict[str, AbstractForecaster]:
         if name in (config.data.id_col, config.data.time_col, "cutoff", "y"):
             raise config.error(where, "another column of the forecasts has this name; choose a different one.")
     return models
+
+
+def place_folds(config: BacktestConfig, models: Mapping[str, AbstractForecaster], panel: Panel) -> Folds:
+    """The folds of a run file; complaints about its keys name their lines."""
+    section = config.backtest
+    for key in ("start", "end"):
+        if getattr(section, key) is not None:
+            try:
+                panel.rows_until(getattr(section, key))
+            except DataError as error:
+                raise config.error(("backtest", key), str(error)) from None
+    try:
+        return plan_folds(models, panel, **section.model_dump(include=set(signature(make_folds).parameters)))
+    except DataError:
+        raise
+    except ValueError as error:
+        named = [key for key in type(section).model_fields if re.match(rf"{key}\b", str(error))]
+        raise config.error(("backtest", *named), str(error)) from None
 
 
 def read_data(config: BacktestConfig) -> tuple[pd.DataFrame, Panel]:

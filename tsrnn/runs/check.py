@@ -1,7 +1,6 @@
 """``tsrnn validate``: all of a run but the run."""
 
 from collections.abc import Iterable
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,9 @@ import yaml
 from tsrnn.config import BacktestConfig, DetectConfig
 from tsrnn.config.source import Source
 from tsrnn.data import Panel
-from tsrnn.evaluation.backtest import plan_folds
-from tsrnn.evaluation.splits import Folds, make_folds
+from tsrnn.evaluation.splits import Folds
 from tsrnn.evaluation.summary import check_metrics
-from tsrnn.runs.backtest import build_models, read_data
+from tsrnn.runs.backtest import build_models, place_folds, read_data
 from tsrnn.runs.detect import build_detector
 
 __all__ = ["check", "span"]
@@ -54,8 +52,7 @@ def check(path: str | Path, overrides: Iterable[str] = ()) -> list[tuple[str, st
     models = build_models(config)
     metrics = check_metrics(config.backtest.metrics, config.backtest.level, models)
     _, panel = read_data(config)
-    placed = config.backtest.model_dump(include=set(signature(make_folds).parameters))
-    folds = plan_folds(models, panel, **placed)
+    folds = place_folds(config, models, panel)
     return [
         ("run", f"{config.name}: backtest of {_count(len(models), 'model')}, {_seeds(config)}"),
         ("data", f"{panel.describe()}, {span(panel)}"),

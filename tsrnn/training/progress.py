@@ -1,5 +1,6 @@
 """A progress bar for a training run, in the terminal."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,13 +39,15 @@ def progress_bar(training: Training, label: str, about: Callable[[], str]) -> It
     Parameters
     ----------
     training : Training
-        Its ``progress`` decides; None shows the bar in a terminal only.
+        Its ``progress`` decides; None shows the bar in a terminal only, and not where ``TSRNN_PROGRESS=0`` stands in
+        the environment, as in the workers of a backtest, whose bars would run into each other.
     label : str
         What is trained.
     about : callable
         Gives the lines on the data.
     """
-    if not ((sys.stderr.isatty() if training.progress is None else training.progress) and is_first()):
+    by_itself = sys.stderr.isatty() and os.environ.get("TSRNN_PROGRESS") != "0"
+    if not ((by_itself if training.progress is None else training.progress) and is_first()):
         yield Progress(None, lambda history: None)
         return
     from rich import progress as rich

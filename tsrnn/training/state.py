@@ -43,7 +43,7 @@ class Training:
         each series in proportion to its mean absolute value, which suits counts of very different size (Salinas et al.
         2020).
     progress : bool or None, default None
-        Show a progress bar; None means only in a terminal.
+        Show a progress bar; None means only in a terminal, unless the environment says ``TSRNN_PROGRESS=0``.
     log : str, tuple of str, or None, default None
         Where losses, learning rate and gradient norm go after every evaluation: a file that ends in ``.csv`` or
         ``.jsonl``; ``"tensorboard:FOLDER"`` (extra ``tensorboard``); ``"mlflow"`` (extra ``mlflow``), together with the
