@@ -1,25 +1,31 @@
 """A headless Chromium driven over a pipe by the DevTools protocol: no driver, no server, no port."""
 
-import base64
 import json
 import os
 import shutil
 import subprocess
+import sys
 import threading
-from pathlib import Path
 from queue import Queue
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+# Chromium reads commands from descriptor 3 and answers on 4.
+LAUNCHER = """
+import fcntl, os, sys
+for ours, theirs in zip([fcntl.fcntl(int(n), fcntl.F_DUPFD, 10) for n in sys.argv[1:3]], (3, 4)):
+    os.dup2(ours, theirs)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Page:
     """A page in a browser of its own; `requests` and `complaints` are what it asked the network for and logged."""
 
-    def __init__(self, url, folder, *, width=1280, height=900, dark=False):
+    def __init__(self, url, folder):
         self.requests, self.complaints, self._n = [], [], 0
         to_browser, from_us = os.pipe()
         from_browser, to_us = os.pipe()
-        command = f'exec 3<&{to_browser} 4>&{to_us}; exec "$@"'
         flags = [
             "--headless=new",
             "--remote-debugging-pipe",
@@ -27,28 +33,29 @@ class Page:
             "--disable-gpu",
             "--disable-dev-shm-usage",
         ]
-        flags += [f"--user-data-dir={folder}", f"--window-size={width},{height}"]
+        flags += [f"--user-data-dir={folder}", "--window-size=1280,900"]
         self._process = subprocess.Popen(
-            ["sh", "-c", command, "sh", CHROMIUM, *flags], pass_fds=[to_browser, to_us],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [sys.executable, "-c", LAUNCHER, str(to_browser), str(to_us), CHROMIUM, *flags],
+            pass_fds=[to_browser, to_us], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(to_browser)
         os.close(to_us)
         self._out, self._in = os.fdopen(from_us, "wb", buffering=0), os.fdopen(from_browser, "rb")
         self._answers, self._loaded = Queue(), threading.Event()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._ears = threading.Thread(target=self._listen, daemon=True)
+        self._ears.start()
         self._session = None
+        try:
+            self._open(url)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, url):
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
-        self.send(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
-        )
-        self.send(
-            "Emulation.setEmulatedMedia",
-            features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
-        )
         self.send("Page.navigate", url=url)
         assert self._loaded.wait(timeout=60)
 
@@ -69,20 +76,12 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def screenshot(self, path, *, whole=True):
-        shot = self.send(
-            "Page.captureScreenshot", captureBeyondViewport=whole, **({"clip": self._whole()} if whole else {})
-        )["data"]
-        Path(path).write_bytes(base64.b64decode(shot))
-
-    def _whole(self):
-        size = self.send("Page.getLayoutMetrics")["cssContentSize"]
-        return {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-
     def close(self):
         self._process.terminate()
         self._process.wait(timeout=30)
         self._out.close()
+        self._ears.join(timeout=30)
+        self._in.close()
 
     def _listen(self):
         text = b""

@@ -258,3 +258,34 @@ def test_periods_are_drawn_at_their_starts():
     figure = plot_forecasts(months, Naive(horizon=2).fit(months).predict())
     assert [line.get_xdata()[-1] for line in figure.axes[0].lines[:1]] == [np.datetime64("2020-09-01")]
     plt.close(figure)
+
+
+def test_error_by_cutoff_ranks_and_calibration_are_drawn(result):
+    ax = result.plot_by_cutoff("rmse")
+    errors = result.by_cutoff("rmse")
+    for line, name in zip(ax.get_lines(), errors.columns[1:], strict=True):
+        assert line.get_label().startswith(name)
+        np.testing.assert_array_equal(line.get_ydata(), errors[name])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("cutoff", "root mean squared error")
+    ranks = result.ranks()
+    ax = result.plot_ranks()
+    assert [label.get_text() for label in ax.get_yticklabels()] == ranks.table["model"].tolist()
+    (bars,) = ax.containers[0][2]
+    lengths = [np.ptp(segment[:, 0]) for segment in bars.get_segments()]
+    np.testing.assert_allclose(lengths, ranks.critical_difference)
+    ax = result.plot_calibration()
+    (naive,) = lines(ax, "Naive")
+    assert naive.get_xdata().tolist() == pytest.approx([0.05, 0.25, 0.75, 0.95])
+    y, forecasts = result.forecasts["y"], result.forecasts
+    seen = forecasts[y.notna()]
+    share = [(seen["y"] < seen["Naive-lo-90"]).mean(), (seen["y"] <= seen["Naive-hi-90"]).mean()]
+    assert naive.get_ydata()[[0, -1]].tolist() == pytest.approx(share)
+    assert result.plot_by_step("coverage-90").get_ylabel() == "coverage-90"
+
+
+def test_shares_inside_below_and_above_add_up(result):
+    table = result.calibration()
+    assert table[["model", "level"]].to_numpy().tolist() == [[m, p] for m in result.models for p in (50, 90)]
+    np.testing.assert_allclose(table[["coverage", "below", "above"]].sum(axis=1), 1)
+    pooled = result.summary("coverage", pooled=True).set_index("model")
+    np.testing.assert_allclose(table.loc[table["level"] == 90, "coverage"], pooled.loc[result.models, "coverage-90"])

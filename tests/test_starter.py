@@ -114,7 +114,21 @@ def test_what_there_is_to_choose_stands_in_comments(table, tmp_path):
 @pytest.mark.parametrize("table", [text_of(days(9))], indirect=True)
 def test_short_series_get_a_short_horizon(table, tmp_path):
     init(table, tmp_path / "begun.yaml")
-    assert yaml.safe_load((tmp_path / "begun.yaml").read_text())["backtest"] == {"horizon": 1, "n_windows": 3}
+    assert yaml.safe_load((tmp_path / "begun.yaml").read_text())["backtest"] == {
+        "horizon": 1,
+        "n_windows": 3,
+        "season_length": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    "table", [text_of(days(200).assign(day=pd.date_range("2024-01-01", periods=200, freq="s")))], indirect=True
+)
+def test_a_season_that_does_not_fit_is_left_out(table, tmp_path):
+    init(table, tmp_path / "begun.yaml")
+    begun = yaml.safe_load((tmp_path / "begun.yaml").read_text())
+    assert begun["backtest"] == {"horizon": 33, "n_windows": 2, "season_length": 1}
+    assert "SeasonalNaive" not in begun["models"]
 
 
 REFUSED = {

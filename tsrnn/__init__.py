@@ -15,6 +15,7 @@ _FACE = {
     "forecasting.baselines": ("Drift", "HistoricAverage", "Naive", "Naive2", "SeasonalNaive"),
     "forecasting.classical": ("StatsForecast",),
     "forecasting.conformal": ("Conformal",),
+    "forecasting.ensemble": ("Ensemble",),
     "forecasting.forecaster": ("Forecaster",),
     "forecasting.lags": ("LagRegressor",),
     "forecasting.spec": ("load",),

@@ -13,6 +13,7 @@ from tsrnn.forecasting.baselines import Naive2 as Naive2
 from tsrnn.forecasting.baselines import SeasonalNaive as SeasonalNaive
 from tsrnn.forecasting.classical import StatsForecast as StatsForecast
 from tsrnn.forecasting.conformal import Conformal as Conformal
+from tsrnn.forecasting.ensemble import Ensemble as Ensemble
 from tsrnn.forecasting.forecaster import Forecaster as Forecaster
 from tsrnn.forecasting.lags import LagRegressor as LagRegressor
 from tsrnn.forecasting.spec import load as load

@@ -148,7 +148,8 @@ def spread(
             if lost == _ATTEMPTS:
                 raise RuntimeError(
                     f"worker processes died {lost} times in a row, and none of the {len(left)} units left was "
-                    "finished: each is perhaps too large for the memory. Let fewer run at once: engine='processes:1'."
+                    "finished: each is perhaps too large for the memory. Let fewer run at once, or none beside another "
+                    "(engine=None)."
                 ) from error
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from tsrnn.evaluation.summary import base
 from tsrnn.report import html
 from tsrnn.report.accuracy import reliability
 from tsrnn.report.charts import Curves, Explorer, Intervals
@@ -88,7 +89,7 @@ def _leaderboard(result: "BacktestResult", board: pd.DataFrame) -> html.Block:
 
 def _explorer(result: "BacktestResult", board: pd.DataFrame, metric: str) -> html.Block:
     schema, best = result.panel.schema, board["model"].iloc[0]
-    quality = result.summary(metric.partition("-")[0], by=schema.id_col)
+    quality = result.summary(base(metric), by=schema.id_col)
     levels = sorted({p for of in result.levels.values() for p in of})
     note = f"Shaded: intervals of {', '.join(f'{p:g}' for p in levels)} %. " if levels else ""
     return Explorer(
@@ -108,7 +109,7 @@ def _errors(result: "BacktestResult", board: pd.DataFrame, metric: str) -> list[
     apart = result.labels["cutoff"].nunique() > result.labels["fold"].nunique()  # series that do not end together
     keys = {
         "step": ("Error by step ahead", "steps ahead"),
-        "fold" if apart else "cutoff": ("Error by cutoff", "cutoff"),
+        "fold" if apart else "cutoff": ("Error by cutoff", "fold, from 0" if apart else "cutoff"),
     }
     if result.horizon == 1:
         del keys["step"]
@@ -149,7 +150,7 @@ def _significance(result: "BacktestResult", board: pd.DataFrame, metric: str) ->
     n_windows, models = result.labels["fold"].nunique(), list(board["model"])
     if len(models) < 2:
         return blocks
-    per_series = result.summary(metric.partition("-")[0], by=result.panel.schema.id_col)
+    per_series = result.summary(base(metric), by=result.panel.schema.id_col)
     if per_series.groupby("model")[metric].count().min() >= _FEW_SERIES:
         ranks = result.ranks(metric)
         note = (

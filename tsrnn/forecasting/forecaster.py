@@ -4,7 +4,7 @@ import dataclasses
 import zlib
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, get_args
+from typing import Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar, get_args
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ import pandas as pd
 from flax import serialization, traverse_util
 from jaxtyping import Array
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from tsrnn.data import Panel, Schema
@@ -22,6 +23,7 @@ from tsrnn.forecasting.artifact import Artifact, encode
 from tsrnn.forecasting.base import AbstractForecaster, forecast_frame
 from tsrnn.forecasting.choices import LONGEST, choose_context, choose_season, choose_width
 from tsrnn.forecasting.inputs import Inputs
+from tsrnn.forecasting.stateful import check_stateful, decode, states_at
 from tsrnn.nn.embedding import Categories
 from tsrnn.nn.esrnn import ESRNN, SmoothedModel
 from tsrnn.nn.gradients import hidden_gradients
@@ -30,7 +32,7 @@ from tsrnn.nn.networks import AbstractNetwork
 from tsrnn.nn.outputs import AbstractOutput, Quantiles
 from tsrnn.nn.recursive import Recursive, RecursiveModel
 from tsrnn.nn.scaling import WindowNorm
-from tsrnn.training.loop import train
+from tsrnn.training.loop import train, train_members
 from tsrnn.training.optimizer import Optimizer
 from tsrnn.training.progress import progress_bar
 from tsrnn.training.state import History, Training
@@ -78,6 +80,18 @@ def _in_its_precision(method: Callable[Concatenate[Any, P], R]) -> Callable[Conc
     return run
 
 
+class _Task(NamedTuple):
+    """What there is to learn from a panel."""
+
+    model: AnyModel
+    sampler: WindowSampler
+    data: tuple[DevicePanel, WindowIndex]
+    valid: Batch | None
+    training: Training
+    fitted: Fitted | None
+    about: Callable[[], str]
+
+
 class Forecaster(AbstractForecaster):
     """A recurrent network trained on windows of one or many series, with scikit-learn's ``fit`` and ``predict``.
 
@@ -113,8 +127,15 @@ class Forecaster(AbstractForecaster):
     n_paths : int, default 200
         Sample paths that a `Recursive` network draws of every series, of which `predict` gives the median, or the mean
         if the output says so, and quantiles.
+    stateful : bool, default False
+        Forecast from the state that the network is in after reading a series from its first row on, instead of its last
+        ``context_length`` rows; it learns from windows of these as otherwise. A backtest without refits is then one
+        pass over each series, and `predict` needs all of its history. For direct networks (`LSTM`, `GRU` ...) with
+        ``normalization="none"`` and gaps that are masked.
     random_state : int, default 0
         Seed of the weights, the windows drawn, the dropout and the paths. Same seed, same machine: same bits.
+    alias : str, optional
+        Name of the forecast's columns; by default that of the network, or of the cell of a `Recursive` one.
     precision : {"float32", "bfloat16", "float64"}, default "float32"
         What is computed in. ``"float64"`` is everything: data, weights, optimizer. ``"bfloat16"`` is the network alone;
         its weights, the optimizer, the statistics of the windows and the loss stay in float32. In all of them a seed
@@ -158,7 +179,9 @@ class Forecaster(AbstractForecaster):
         optimizer: Optimizer = Optimizer(),  # noqa: B008  a frozen value
         training: Training = Training(),  # noqa: B008  a frozen value
         n_paths: int = 200,
+        stateful: bool = False,
         random_state: int = 0,
+        alias: str | None = None,
         precision: Precision = "float32",
     ) -> None:
         self.network = network
@@ -171,13 +194,16 @@ class Forecaster(AbstractForecaster):
         self.optimizer = optimizer
         self.training = training
         self.n_paths = n_paths
+        self.stateful = stateful
         self.random_state = random_state
+        self.alias = alias
         self.precision = precision
 
     @property
     def name(self) -> str:
-        """The network's class name; of a `Recursive`, that of its cell."""
-        return self.network.cell if isinstance(self.network, Recursive) else type(self.network).__name__
+        """The alias, or the network's class name; of a `Recursive`, that of its cell."""
+        usual = self.network.cell if isinstance(self.network, Recursive) else type(self.network).__name__
+        return self.alias or usual
 
     @property
     def default_level(self) -> tuple[float, ...]:
@@ -192,6 +218,8 @@ class Forecaster(AbstractForecaster):
         return self.horizon + 2, f"a horizon of {self.horizon} to learn and two rows of history"
 
     def _rows_kept(self, panel: Panel) -> int:
+        if self.stateful:
+            return super()._rows_kept(panel)
         spec = self._transform
         return self.context_length_ + (0 if spec is None else spec.lookback(panel.freq))
 
@@ -231,9 +259,7 @@ class Forecaster(AbstractForecaster):
         return RecursiveModel(model)
 
     def _fit(self, panel: Panel) -> None:
-        self.context_length_, self.season_length_ = self._choose_shape(panel)
-        given = getattr(self.network, "hidden_size", None)
-        self.hidden_size_ = choose_width(int(panel.indptr[-1])) if given is None else given
+        self._choose_shape(panel)
         self._train(panel, None, self.training, self.optimizer)
 
     def fine_tune(
@@ -276,12 +302,51 @@ class Forecaster(AbstractForecaster):
     @_in_its_precision
     def _train(self, panel: Panel, params: Params | None, training: Training, optimizer: Optimizer) -> None:
         """Learn from given weights; without any, the scales of series and covariates and first weights too."""
+        task = self._task(panel, params is None, training, optimizer)
+        init_key, key = jax.random.split(jax.random.key(self.random_state))
+        if params is None:
+            params = self._first_weights(task.model, task.data[0], init_key)
+        with progress_bar(task.training, self.name, task.about) as progress:
+            params, history = train(
+                task.model.loss, task.sampler, params, task.data, key=key,
+                training=task.training, optimizer=optimizer, valid_batches=task.valid, report=progress.report,
+            )  # fmt: skip
+            progress.done(history)
+        self._learned(task, params, history)
+        if history.stop_reason == "interrupted":
+            self.history_ = panel.tail(self._rows_kept(panel))  # fitted, as far as training got
+            raise KeyboardInterrupt
+
+    @_in_its_precision
+    def fit_members(self, panel: Panel, seeds: Sequence[int]) -> list[Self]:
+        """Clones with these seeds, fitted as one program; each is what its own `fit` gives, up to rounding."""
+        self._choose_shape(panel)
+        task = self._task(panel, True, self.training, self.optimizer)
+        keys = [jax.random.split(jax.random.key(seed)) for seed in seeds]
+        first = [self._first_weights(task.model, task.data[0], init_key) for init_key, _ in keys]
+        trained = train_members(
+            task.model.loss, task.sampler, first, task.data, keys=[key for _, key in keys], training=task.training,
+            optimizers=[self.optimizer] * len(seeds), valid_batches=task.valid,
+        )  # fmt: skip
+        members = []
+        for seed, (params, history) in zip(seeds, trained, strict=True):
+            member = clone(self).set_params(random_state=seed)
+            vars(member).update({name: value for name, value in vars(self).items() if name.endswith("_")})
+            member._learned(task, params, history)
+            member.history_ = panel.tail(member._rows_kept(panel))
+            members.append(member)
+        return members
+
+    def _task(self, panel: Panel, cold: bool, training: Training, optimizer: Optimizer) -> "_Task":
+        """What there is to learn from a panel; if cold, the scales of series and covariates are learned here."""
+        if self.stateful:
+            check_stateful(self.network, self.normalization, panel.schema.gaps)
         held = validation_rows(panel.lengths, self.horizon, training.validation)
         learned = panel.until(panel.lengths - held)
         check_observed(
             learned.labels.ravel(), np.add.reduceat(~np.isnan(learned.values), learned.indptr[:-1]).ravel() > 0
         )
-        if params is None:
+        if cold:
             spec = self._transform
             fitted = None if spec is None else spec.fit(learned)
             at = () if spec is None else spec.covariates(learned)
@@ -296,8 +361,6 @@ class Forecaster(AbstractForecaster):
         shape = {"context_length": self.context_length_, "horizon": self.horizon}
         batch_size = training.batch_size
         valid = _valid_batches(rows, tail_windows(panel, held, self.horizon), batch_size, **shape)
-        init_key, train_key = jax.random.split(jax.random.key(self.random_state))
-        model = self._model(panel.schema)
         epoch = -(-windows.total // (batch_size * optimizer.accumulate))
         training = training.in_steps(epoch)
 
@@ -309,44 +372,40 @@ class Forecaster(AbstractForecaster):
                 f"learns for {training.max_steps:,} steps at most"
             )
 
-        if params is None:
-            params = self._first_weights(model, rows, init_key)
-        with progress_bar(training, self.name, about) as progress:
-            params, self.training_ = train(
-                model.loss, WindowSampler(batch_size=batch_size, **shape), params,
-                (rows, _padded_index(windows)), key=train_key, training=training, optimizer=optimizer,
-                valid_batches=valid, report=progress.report,
-            )  # fmt: skip
-            progress.done(self.training_)
-        self.params_ = jax.device_get(params)
-        self.transforms_: Fitted | None = fitted
-        if self.training_.stop_reason == "interrupted":
-            self.history_ = panel.tail(self._rows_kept(panel))  # fitted, as far as training got
-            raise KeyboardInterrupt
+        sampler = WindowSampler(batch_size=batch_size, **shape)
+        data = rows, _padded_index(windows)
+        return _Task(self._model(panel.schema), sampler, data, valid, training, fitted, about)
+
+    def _learned(self, task: "_Task", params: Params, history: History) -> None:
+        """Keep what training gave."""
+        self.params_, self.training_ = jax.device_get(params), history
+        self.transforms_: Fitted | None = task.fitted
 
     @_in_its_precision
     def forecast_panel(
         self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], quantiles: Sequence[float] = ()
     ) -> NDArray[np.float64]:
         """Forecast from any number of cutoffs; see `AbstractForecaster.forecast_panel`."""
-        if isinstance(self.network, Recursive) and self.output.reach is not None:
-            paths = self._paths(panel, series, ends, self.n_paths)
-            values = np.moveaxis(np.quantile(paths, (0.5, *quantiles), axis=-1), 0, -1)
-            if getattr(self.output, "point", "median") == "mean":
-                values[..., 0] = paths.mean(axis=-1)
-            return values
+        if self.draws_paths:
+            return self.summary(self.paths(panel, series, ends, self.n_paths), quantiles)
         asked = _checked_quantiles(self.output, quantiles)
         if isinstance(self.network, Recursive):
-            return self._paths(panel, series, ends, 1)
+            return self.paths(panel, series, ends, 1)
+
+        model = self._model(panel.schema)
+        assert not isinstance(model, RecursiveModel)
+        shape = {"context_length": self.context_length_, "horizon": self.horizon}
+        states: list[NDArray[Any]] = []
 
         def forecast(rows: DevicePanel, at: NDArray[np.int64]) -> Any:
-            model = self._model(panel.schema)
-            assert not isinstance(model, RecursiveModel)
-            params = _forecast(
-                model, self.params_, rows, series[at].astype(np.int32), ends[at].astype(np.int32),
-                context_length=self.context_length_, horizon=self.horizon,
-            )  # fmt: skip
-            return _read(self.output, params, asked)
+            where = series[at].astype(np.int32), ends[at].astype(np.int32)
+            if not self.stateful:
+                return _read(self.output, _forecast(model, self.params_, rows, *where, **shape), asked)
+            assert isinstance(model, Model)
+            if not states:  # of all cutoffs
+                longest = _bucket(int(panel.lengths.max()))
+                states.append(states_at(model, self.params_, rows, panel.lengths, longest, series, ends))
+            return _read(self.output, decode(model, self.params_, rows, *where, states[0][at], **shape), asked)
 
         return self._in_chunks(panel, series, ends, forecast, _CHUNK)
 
@@ -390,19 +449,33 @@ class Forecaster(AbstractForecaster):
         autoregressive recurrent networks, International Journal of Forecasting 36, section 3.2.
         """
         check_is_fitted(self, "history_")
-        if not isinstance(self.network, Recursive) or self.output.reach is None:
+        self.check_draws()
+        panel, longer = self._ahead(df, future_df)
+        n = self.n_paths if n_paths is None else n_paths
+        return paths_frame(self.name, panel, longer, self.paths(longer, np.arange(len(panel.ids)), panel.lengths, n))
+
+    def check_draws(self) -> None:
+        """Refuse to draw paths where there are none."""
+        if not self.draws_paths:
             raise ValueError(
                 f"{type(self.network).__name__}() with {type(self.output).__name__}() draws no paths; fit a Forecaster "
                 "with Recursive() and a distribution, output=StudentT() say."
             )
-        n = self.n_paths if n_paths is None else n_paths
-        panel, longer = self._ahead(df, future_df)
-        series = np.arange(len(panel.ids))
-        values = self._paths(longer, series, panel.lengths, n)
-        columns = [f"{self.name}-path-{i}" for i in range(1, n + 1)]
-        return from_pandas(forecast_frame(longer, series, panel.lengths, values, columns), panel.kind, self.horizon)
 
-    def _paths(
+    @property
+    def draws_paths(self) -> bool:
+        """Whether there are sample paths: of a `Recursive` network whose output is no point."""
+        return isinstance(self.network, Recursive) and self.output.reach is not None
+
+    def summary(self, paths: NDArray[np.float64], quantiles: Sequence[float]) -> NDArray[np.float64]:
+        """Point forecast and quantiles of sample paths, shape (B, H, C, 1 + Q)."""
+        values = np.moveaxis(np.quantile(paths, (0.5, *quantiles), axis=-1), 0, -1)
+        if getattr(self.output, "point", "median") == "mean":
+            values[..., 0] = paths.mean(axis=-1)
+        return values
+
+    @_in_its_precision
+    def paths(
         self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], n_paths: int
     ) -> NDArray[np.float64]:
         """Sample paths from any number of cutoffs, shape (B, H, C, n_paths)."""
@@ -501,8 +574,8 @@ class Forecaster(AbstractForecaster):
             weights = _init(model, key, jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), batch))
         return jax.tree.map(lambda leaf: jnp.asarray(leaf, float), weights)
 
-    def _choose_shape(self, panel: Panel) -> tuple[int, int]:
-        """Context and season: those given, else what the data ask for."""
+    def _choose_shape(self, panel: Panel) -> None:
+        """Context, season and width: those given, else what the data ask for."""
         season, context = self.season_length, self.context_length
         if context is not None and (context < 1 or context % 1):
             raise ValueError(f"context_length must be a positive integer or None, got {context!r}.")
@@ -512,7 +585,9 @@ class Forecaster(AbstractForecaster):
             context = choose_context(panel, self.horizon, season)
         if not 1 <= season <= context:
             raise ValueError(f"season_length={season!r} must lie in 1 to context_length={context}.")
-        return context, season
+        given = getattr(self.network, "hidden_size", None)
+        self.context_length_, self.season_length_ = context, season
+        self.hidden_size_ = choose_width(int(panel.indptr[-1])) if given is None else given
 
     def _device_panel(self, panel: Panel, fitted: Fitted | None) -> DevicePanel:
         """The rows in network units, padded so that cuts of one panel, and panels of similar size, share a program."""
@@ -580,6 +655,13 @@ class Forecaster(AbstractForecaster):
         target = jax.eval_shape(partial(self._first_weights, model, rows), jax.random.key(0))
         nested = traverse_util.unflatten_dict(flat, sep="/")  # type: ignore[no-untyped-call]
         self.params_ = serialization.from_state_dict(target, nested)
+
+
+def paths_frame(name: str, panel: Panel, longer: Panel, values: NDArray[np.float64]) -> Any:
+    """Sample paths of every series as a frame of the kind of its history; see `Forecaster.sample`."""
+    columns = [f"{name}-path-{i}" for i in range(1, values.shape[-1] + 1)]
+    horizon, series = values.shape[1], np.arange(len(panel.ids))
+    return from_pandas(forecast_frame(longer, series, panel.lengths, values, columns), panel.kind, horizon)
 
 
 @partial(jax.jit, static_argnames=("model",))

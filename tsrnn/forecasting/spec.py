@@ -16,8 +16,10 @@ from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.baselines import Drift, HistoricAverage, Naive, Naive2, SeasonalNaive
 from tsrnn.forecasting.classical import StatsForecast
 from tsrnn.forecasting.conformal import Conformal
+from tsrnn.forecasting.ensemble import Ensemble
 from tsrnn.forecasting.forecaster import Forecaster
 from tsrnn.forecasting.lags import LagRegressor
+from tsrnn.forecasting.presets import PRESETS
 from tsrnn.nn.distributions import (
     Laplace,
     LogNormal,
@@ -61,6 +63,7 @@ MODELS: dict[str, type[AbstractForecaster]] = {
         Drift,
         HistoricAverage,
         Conformal,
+        Ensemble,
         StatsForecast,
         LagRegressor,
     )
@@ -125,8 +128,8 @@ def from_spec(spec: Any, *, where: tuple[str | int, ...] = (), **defaults: Any) 
     ----------
     spec : mapping or str
         ``{type: SeasonalNaive, season_length: 12}`` or ``{network: {type: LSTM, hidden_size: 32}, training:
-        {max_steps: 300}}``. ``type`` is ``Forecaster`` where a network is given; a name alone stands for a type with
-        its defaults.
+        {max_steps: 300}}``. ``type`` is ``Forecaster`` where a network is given, or names a preset
+        (`tsrnn.forecasting.presets`); a name alone stands for a type with its defaults.
     where : tuple of str
         Path of this mapping, for messages.
     **defaults
@@ -144,14 +147,13 @@ def from_spec(spec: Any, *, where: tuple[str | int, ...] = (), **defaults: Any) 
     """
     kind, given = _split(spec, where)
     if not given and kind is None:
-        raise SpecError(
-            where, f"give a type, one of {', '.join(MODELS)}, or a network, one of {', '.join(PARTS['network'])}."
-        )
+        types, networks = ", ".join([*MODELS, *PRESETS]), ", ".join(PARTS["network"])
+        raise SpecError(where, f"give a type, one of {types}, or a network, one of {networks}.")
     kind = kind or "Forecaster"
-    cls = MODELS[_known(kind, MODELS, (*where, "type"), "model type")]
-    names = list(inspect.signature(cls).parameters)
+    _known(kind, [*MODELS, *PRESETS], (*where, "type"), "model type")
+    parameters, hints = _parameters(kind)
+    names = list(parameters)
     values: dict[str, Any] = {name: v for name, v in defaults.items() if name in names}
-    hints = get_type_hints(cls.__init__)
     for key, value in given.items():
         at = (*where, key)
         _known(key, names, at, f"parameter of {kind}")
@@ -161,11 +163,11 @@ def from_spec(spec: Any, *, where: tuple[str | int, ...] = (), **defaults: Any) 
             values[key] = _regressor(value, at)
         else:
             values[key] = _part(key, value, at) if key in PARTS else _checked(hints[key], value, at)
-    for name, parameter in inspect.signature(cls).parameters.items():
+    for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in values:
             choices = f", one of {', '.join(PARTS[name])}" if name in PARTS else ""
             raise SpecError(where, f"{kind} needs a {name}{choices}.")
-    return cls(**values)
+    return MODELS[kind](**values) if kind in MODELS else PRESETS[kind](**values)
 
 
 def load(path: str | Path) -> AbstractForecaster:
@@ -185,6 +187,17 @@ def load(path: str | Path) -> AbstractForecaster:
     """
     saved = artifact.read(path)
     return from_spec(saved.spec).restore(saved)
+
+
+def _parameters(kind: str) -> tuple[dict[str, inspect.Parameter], dict[str, Any]]:
+    """Parameters of a model and their types; those of a preset, then of the `Forecaster` it makes."""
+    if kind in MODELS:
+        return dict(inspect.signature(MODELS[kind]).parameters), get_type_hints(MODELS[kind].__init__)
+    own = dict(inspect.signature(PRESETS[kind]).parameters)
+    del own["parameters"]
+    parameters, hints = _parameters("Forecaster")
+    own["network"] = parameters["network"].replace(default=None)  # it brings its own
+    return parameters | own, hints | get_type_hints(PRESETS[kind])
 
 
 def _part(slot: str, spec: Any, where: tuple[str | int, ...]) -> Any:

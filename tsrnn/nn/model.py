@@ -104,6 +104,23 @@ class Model:
         """Parameters of the forecast in the units of ``batch.context``; `AbstractOutput.forecast` reads them."""
         return self.output.affine(self.raw(params, batch, None), *self.stats(batch))
 
+    def states(self, params: Params, batch: Batch) -> Float[Array, "B T D"]:
+        """What the network's decoder would read if the history ended after each of its steps."""
+        past, valid, _ = self.inputs(params, batch)
+        weights, past = jax.tree.map(lambda a: a.astype(self.precision), (params, past))
+        network: Any = self.network
+        states: Array = network.states(weights, past, valid)
+        return states
+
+    def decode(self, params: Params, batch: Batch, states: Float[Array, "B D"]) -> Float[Array, "B H C P"]:
+        """Parameters of the forecast from such states, in the units of ``batch.context``."""
+        _, _, ahead = self.inputs(params, batch)
+        weights, ahead = jax.tree.map(lambda a: a.astype(self.precision), (params, ahead))
+        network: Any = self.network
+        raw: Array = network.decode(weights, states, ahead, self.size(batch))
+        values = self.values(params, batch, raw.astype(batch.target.dtype))
+        return self.output.affine(values, *self.stats(batch))
+
     def size(self, batch: Batch) -> int:
         """Numbers that the network gives for a step."""
         return batch.target.shape[-1] * self.output.size

@@ -6,7 +6,7 @@ of a run file, and a parameter that scikit-learn can clone.
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -142,8 +142,9 @@ class AbstractRecurrent(AbstractNetwork):
         """Numbers in the recurrent state."""
         return 64 if self.hidden_size is None else self.hidden_size
 
+    @nn.nowrap
     def encoder(self, cell: AbstractCell) -> Stack:
-        """The encoder, inside a compact method."""
+        """The encoder, inside a compact method or by itself."""
         return Stack(
             cell, self.width, self.num_layers, self.dropout, self.recurrent_dropout, self.residual,
             self.layer_norm, self.dilations, self.bidirectional, self.truncate, self.remat, name="encoder",
@@ -169,6 +170,20 @@ class AbstractDirect(AbstractRecurrent):
         h, _ = self.encoder(self.cell)(xs, valid, train=train)
         h = dropout(h, self.dropout, train=train)
         return DirectDecoder(self.width, name="decoder")(h, future, size)
+
+    @nn.nowrap
+    def states(self, weights: Any, xs: Float[Array, "B T I"], valid: Bool[Array, "B T"]) -> Float[Array, "B T D"]:
+        """What the decoder would read if the history ended after each of its steps."""
+        hs: Any = self.encoder(self.cell).apply({"params": weights["params"]["encoder"]}, xs, valid, train=False)
+        return hs[1]  # type: ignore[no-any-return]
+
+    @nn.nowrap
+    def decode(
+        self, weights: Any, h: Float[Array, "B D"], future: Float[Array, "B H F"], size: int
+    ) -> Float[Array, "B H size"]:
+        """Forecast from such states."""
+        raw: Any = DirectDecoder(self.width).apply({"params": weights["params"]["decoder"]}, h, future, size)
+        return raw  # type: ignore[no-any-return]
 
 
 class DirectDecoder(nn.Module):

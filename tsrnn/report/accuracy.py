@@ -141,8 +141,8 @@ def _plot_lines(values: pd.DataFrame, label: str) -> "Axes":
     import matplotlib.pyplot as plt
 
     means = values.mean()
-    top = 1.08 * values.loc[:, means <= 4 * means.min()].max().max()
-    low = min(0, values.min().min())
+    near = means.index if label.startswith(("coverage", "bias")) else means.index[means <= 4 * means.min()]
+    low, top = min(0, values.min().min()), 1.08 * values[near].max().max()
     with styled():
         _, ax = plt.subplots(layout="constrained", figsize=(10, 3.6))
         for (model, column), colour in zip(values.items(), colours(values.shape[1]), strict=True):

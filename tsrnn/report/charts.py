@@ -159,8 +159,9 @@ class Explorer:
         cutoffs = self.forecasts.groupby(self.id_col)["cutoff"].nunique()
         steps = int(self.forecasts.groupby([self.id_col, "cutoff"]).size().max())
         columns = sum(1 + 2 * len(of) for of in self.models.values())
-        known = self.history.groupby(self.id_col).size().max()
-        return int(cutoffs.max()), int(min(cutoffs.max(), MAX_CUTOFFS) * steps * columns + 2 * known)
+        first = self.history[self.id_col].map(self.forecasts.groupby(self.id_col)["cutoff"].min())
+        ahead = (self.history[self.time_col] > first).groupby(self.history[self.id_col]).sum().max()
+        return int(cutoffs.max()), int(min(cutoffs.max(), MAX_CUTOFFS) * steps * columns + 2 * (ahead + _past(steps)))
 
     @cached_property
     def _names(self) -> list[Any]:
@@ -180,7 +181,7 @@ class Explorer:
         times = pd.Index(forecasts[self.time_col])
         first, last, steps = times[windows[0][1][0]], times[windows[-1][1][-1]], len(windows[0][1])
         known = past[past[self.time_col] <= last]
-        known = known.iloc[max(0, int((known[self.time_col] < first).sum()) - max(400, 6 * steps)) :]
+        known = known.iloc[max(0, int((known[self.time_col] < first).sum()) - _past(steps)) :]
         stamps = pd.Index(known[self.time_col]).union(times[windows[-1][1]])
         places = stamps.get_indexer(times)
         columns = {
@@ -237,6 +238,11 @@ def _axis(values: "pd.Series[Any]") -> list[Any]:
         whole = (values == values.dt.normalize()).all()
         return list(values.dt.strftime("%Y-%m-%d" if whole else "%Y-%m-%d %H:%M:%S"))
     return list(values if pd.api.types.is_numeric_dtype(values) else values.astype(str))
+
+
+def _past(steps: int) -> int:
+    """Rows to show before the first cutoff."""
+    return max(400, 6 * steps)
 
 
 def _spread(n: int, kept: int) -> NDArray[np.int64]:

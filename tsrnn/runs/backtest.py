@@ -79,7 +79,6 @@ def run_backtest(
             try:
                 with _Watch(config, log, part) as watch:
                     result = backtest(models, panel, on_event=watch, checkpoint=units, **folds)
-                shutil.rmtree(units)
             except BacktestInterrupted as stop:
                 if stop.result is None:
                     raise
@@ -89,7 +88,7 @@ def run_backtest(
                     log(f"What was finished is kept; --out {folder} --resume goes on from there.")
                 raise
             by_step = cast("Figure", result.plot_by_step().figure)
-            training = watch.courses(list(models))
+            training = watch.courses([*dict.fromkeys(result.metrics["model"])])
             figures = {"forecasts": result.plot(), "error_by_step": by_step}
             write(
                 part,
@@ -107,6 +106,8 @@ def run_backtest(
                 figures=figures,
                 page=report(result, left_out=_left_out(result, models), training=training),
             )
+            if not stopped:
+                shutil.rmtree(units)
     if stopped:
         raise RunInterrupted(folder)
     return folder
@@ -145,9 +146,11 @@ class _Watch:
         """The courses of all fits, in the order of the models and folds; of one told twice the later one."""
         if not self.table.exists():
             return training_table("", 0, None)
-        rows = pd.read_csv(self.table, dtype={"model": str}, keep_default_na=False, na_values={"valid_loss": [""]})
+        missing = {"train_loss": [""], "valid_loss": [""]}
+        rows = pd.read_csv(self.table, dtype={"model": str}, keep_default_na=False, na_values=missing)
         rows = rows.drop_duplicates(["model", "fold", "step"], keep="last")
-        return rows.iloc[np.lexsort((rows["step"], rows["fold"], rows["model"].map(models.index)))]
+        rank = rows["model"].map({name: k for k, name in enumerate(models)})  # NaN, the last, of what is not finished
+        return rows.iloc[np.lexsort((rows["step"], rows["fold"], rank))]
 
 
 def build_models(config: BacktestConfig) -> dict[str, AbstractForecaster]:

@@ -11,8 +11,8 @@ from tsrnn.config import BacktestConfig, DetectConfig
 from tsrnn.config.source import Source
 from tsrnn.data import Panel
 from tsrnn.evaluation.backtest import plan_folds
-from tsrnn.evaluation.judge import check_metrics
 from tsrnn.evaluation.splits import Folds, make_folds
+from tsrnn.evaluation.summary import check_metrics
 from tsrnn.runs.backtest import build_models, read_data
 from tsrnn.runs.detect import build_detector
 

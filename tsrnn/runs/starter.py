@@ -79,8 +79,9 @@ def starter(table: str | Path, file: str | Path) -> str:
     models = {"LSTM": {"network": "LSTM"}, "Naive": "Naive"}
     config = BacktestConfig.model_validate({"data": data, "backtest": {"horizon": 1}, "models": models})
     _, panel = read_data(config)
-    season = panel.freq.season_length
-    horizon, n_windows = _folds(config, panel, season)
+    usual = panel.freq.season_length
+    season = usual if 3 * usual <= panel.lengths.min() else 1
+    horizon, n_windows = _folds(config, panel, usual)
     name = Path(table).name
     lines = [
         f"# Forecasts of {name}, as begun by `tsrnn init`. Change what you know better; then",
@@ -98,6 +99,7 @@ def starter(table: str | Path, file: str | Path) -> str:
         "backtest:",
         f"  horizon: {horizon}  # steps ahead; {_step(panel)}",
         f"  n_windows: {n_windows}  # cutoffs, one horizon apart, the last one a horizon before the end",
+        *[f"  season_length: 1  # of mase: the data are too short for the usual one, {usual:,}"] * (season < usual),
         "  # refit: true  # fitted anew at every cutoff; by default once, on all before the first",
         "  # level: [80, 95]  # intervals in percent",
         *_models(found, season),

@@ -1,0 +1,165 @@
+"""Several networks that differ in nothing but their seed, trained as one program and averaged."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+
+from tsrnn.data import Panel
+from tsrnn.data.kinds import Tabular
+from tsrnn.forecasting.artifact import Artifact
+from tsrnn.forecasting.base import AbstractForecaster
+from tsrnn.forecasting.forecaster import Forecaster, paths_frame
+
+__all__ = ["Ensemble"]
+
+FloatArray = NDArray[np.float64]
+
+Average = Literal["mean", "median", "pool"]
+
+_LEVELS = 200
+"""Quantiles of each member that stand for its distribution in a pool."""
+
+
+class Ensemble(AbstractForecaster):
+    """A `Forecaster` trained from several seeds at once; what it forecasts is their average.
+
+    Parameters
+    ----------
+    model : Forecaster
+        The forecaster; its clones have the seeds ``random_state``, ``random_state + 1`` ... Each of them is what it
+        would be if it were fitted alone, up to rounding.
+    n_members : int, default 5
+        Networks.
+    average : {"mean", "median", "pool"}, default "mean"
+        ``mean`` and ``median`` are those of the members' point forecasts and of their quantiles, level by level
+        (quantile averaging [1]_). ``pool`` is the distribution half of which is one member's and half the other's, and
+        so on (linear pool [2]_), wider where the members disagree; the sample paths of `Recursive` networks are pooled
+        as they are, other distributions by 200 quantiles each, which must not reach beyond what the output has learned.
+
+    Attributes
+    ----------
+    members_ : list of Forecaster
+        The fitted forecasters.
+
+    References
+    ----------
+    .. [1] K. C. Lichtendahl, Y. Grushka-Cockayne and R. L. Winkler (2013), Is it better to average probabilities or
+       quantiles?, Management Science 59(7).
+    .. [2] M. Stone (1961), The opinion pool, Annals of Mathematical Statistics 32(4).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tsrnn import GRU, Training
+    >>> model = Forecaster(GRU(hidden_size=4), horizon=2, training=Training(max_steps=5, batch_size=4))
+    >>> ensemble = Ensemble(model, n_members=2).fit(np.sin(np.arange(40.0)))
+    >>> [member.random_state for member in ensemble.members_], ensemble.predict().shape
+    ([0, 1], (2,))
+    """
+
+    def __init__(self, model: AbstractForecaster, *, n_members: int = 5, average: Average = "mean") -> None:
+        self.model = model
+        self.n_members = n_members
+        self.average = average
+
+    @property
+    def horizon(self) -> int:  # type: ignore[override]
+        """The model's."""
+        return int(self.model.horizon)
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return self.model.name
+
+    @property
+    def default_level(self) -> tuple[float, ...]:
+        """The model's."""
+        return self.model.default_level
+
+    def _rows_needed(self) -> tuple[int, str]:
+        return self.model._rows_needed()
+
+    def _rows_kept(self, panel: Panel) -> int:
+        return int(self.members_[0]._rows_kept(panel))
+
+    @property
+    def _seeds(self) -> list[int]:
+        return [int(self._forecaster.random_state) + k for k in range(self.n_members)]
+
+    @property
+    def _forecaster(self) -> Forecaster:
+        """The model, which must be one with a seed."""
+        if not isinstance(self.model, Forecaster):
+            raise TypeError(f"Ensemble trains a Forecaster from several seeds; {type(self.model).__name__} has none.")
+        return self.model
+
+    def _fit(self, panel: Panel) -> None:
+        if self.n_members < 1 or self.n_members % 1:
+            raise ValueError(f"n_members must be a positive integer, got {self.n_members!r}.")
+        if self.average not in get_args(Average):
+            raise ValueError(f"average={self.average!r} is unknown; choose one of {', '.join(get_args(Average))}.")
+        self.members_ = clone(self._forecaster).fit_members(panel, self._seeds)
+        if any(member.training_.stop_reason == "interrupted" for member in self.members_):
+            self.history_ = panel.tail(self._rows_kept(panel))  # fitted, as far as training got
+            raise KeyboardInterrupt
+
+    def forecast_panel(
+        self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], quantiles: Sequence[float] = ()
+    ) -> FloatArray:
+        """Forecast from any number of cutoffs; see `AbstractForecaster.forecast_panel`."""
+        if self.average == "pool":
+            return self._pooled(panel, series, ends, quantiles)
+        each = [member.forecast_panel(panel, series, ends, quantiles) for member in self.members_]
+        average = np.mean if self.average == "mean" else np.median
+        return np.asarray(average(each, axis=0))
+
+    def _pooled(
+        self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], quantiles: Sequence[float]
+    ) -> FloatArray:
+        """Quantiles of the mixture of the members' distributions, and its median or mean."""
+        model = self._forecaster
+        if model.draws_paths:
+            return model.summary(self._paths(panel, series, ends, model.n_paths), quantiles)
+        if model.output.reach is None:
+            raise ValueError("a Point output has no distribution to pool; choose average='mean' or 'median'.")
+        low, high = model.output.reach
+        beyond = [q for q in quantiles if not low <= q <= high]
+        if beyond:  # the members know how to say it
+            self.members_[0].forecast_panel(panel, series[:1], ends[:1], beyond)
+        levels = np.clip((np.arange(_LEVELS) + 0.5) / _LEVELS, low, high).tolist()
+        each = [member.forecast_panel(panel, series, ends, levels) for member in self.members_]
+        values = model.summary(np.concatenate([member[..., 1:] for member in each], axis=-1), quantiles)
+        if getattr(model.output, "point", "median") == "mean":
+            values[..., 0] = np.mean([member[..., 0] for member in each], axis=0)
+        return values
+
+    def sample(
+        self, df: "Tabular | Panel | None" = None, *, future_df: "Tabular | None" = None, n_paths: int | None = None
+    ) -> Any:
+        """Draw paths of every member, ``n_paths`` of each, one member after the other; see `Forecaster.sample`."""
+        check_is_fitted(self, "history_")
+        model = self._forecaster
+        model.check_draws()
+        panel, longer = self._ahead(df, future_df)
+        n = model.n_paths if n_paths is None else n_paths
+        return paths_frame(self.name, panel, longer, self._paths(longer, np.arange(len(panel.ids)), panel.lengths, n))
+
+    def _paths(self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], n_paths: int) -> FloatArray:
+        return np.concatenate([member.paths(panel, series, ends, n_paths) for member in self.members_], axis=-1)
+
+    def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        states = [member._state() for member in self.members_]
+        arrays = {f"{k}/{name}": a for k, (_, own) in enumerate(states) for name, a in own.items()}
+        return {"members": [values for values, _ in states]}, arrays
+
+    def _restore(self, saved: Artifact) -> None:
+        self.members_ = []
+        for k, seed in enumerate(self._seeds):
+            arrays = {name.removeprefix(f"{k}/"): a for name, a in saved.arrays.items() if name.startswith(f"{k}/")}
+            inner = Artifact(saved.spec["model"], saved.values["members"][k], arrays, saved.history)
+            self.members_.append(clone(self._forecaster).set_params(random_state=seed).restore(inner))

@@ -1,0 +1,122 @@
+"""What a specification may say, as JSON schema: the classes of `tsrnn.forecasting.spec`, parameters, docs."""
+
+import inspect
+import re
+import textwrap
+from collections.abc import Mapping
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter
+
+from tsrnn.forecasting import artifact
+from tsrnn.forecasting.base import AbstractForecaster
+from tsrnn.forecasting.spec import MODELS, PARTS
+from tsrnn.transforms import Chain
+
+__all__ = ["definitions", "parameter_docs"]
+
+Schema = dict[str, Any]
+
+
+def definitions() -> dict[str, Schema]:
+    """The definitions of a JSON schema.
+
+    Returns
+    -------
+    dict
+        ``model`` is the specification of a model; the others are what it refers to: ``network``, ``output`` ...
+
+    Examples
+    --------
+    >>> definitions()["SeasonalNaive"]["properties"]["season_length"]["anyOf"]
+    [{'type': 'integer'}, {'type': 'null'}]
+    """
+    found = {name: _object(name, _parameters(cls, _hints(cls)), cls) for name, cls in MODELS.items()}
+    network = {"required": ["network"], "properties": {"type": False}}  # a network says that it is a Forecaster
+    plain = {**found["Forecaster"], "properties": found["Forecaster"]["properties"] | {"type": False}}
+    found["model"] = {"anyOf": [{"enum": list(MODELS)}, *map(_ref, MODELS), {**plain, "required": network["required"]}]}
+    for slot, classes in PARTS.items():
+        first = next(iter(classes))
+        for name, cls in classes.items():
+            fields = {key: _part_field(cls, key, hint) for key, hint in _fields(cls).items()}
+            found[name] = _object(name, fields, cls, required=name != first)
+        found[slot] = {"anyOf": [{"enum": list(classes)}, *map(_ref, classes)]}
+    steps = {"type": "array", "items": {"$ref": "#/$defs/transforms"}}
+    found["transforms"]["anyOf"] += [steps, {"type": "null"}]
+    return found
+
+
+def parameter_docs(described: Any) -> dict[str, str]:
+    """What the docstring of a class or a function says of each of its parameters.
+
+    Examples
+    --------
+    >>> parameter_docs(parameter_docs)
+    {}
+    >>> from tsrnn.forecasting.baselines import SeasonalNaive
+    >>> list(parameter_docs(SeasonalNaive))
+    ['horizon', 'season_length']
+    """
+    section = re.search(r"\nParameters\n-+\n(.*?)(\n\n\S[^\n]*\n-+\n|\Z)", inspect.getdoc(described) or "", re.DOTALL)
+    docs: dict[str, str] = {}
+    for entry in re.split(r"\n(?=\S)", section[1]) if section else ():
+        head, _, text = entry.partition("\n")
+        for name in head.partition(" : ")[0].split(","):
+            docs[name.strip()] = " ".join(textwrap.dedent(text).split())
+    return docs
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _object(name: str, fields: Mapping[str, Schema], cls: type, *, required: bool = True) -> Schema:
+    """The mapping that stands for a class; ``type`` may be left out where that class is meant without it."""
+    docs = parameter_docs(cls)
+    described = {key: schema | ({"description": docs[key]} if key in docs else {}) for key, schema in fields.items()}
+    summary = (inspect.getdoc(cls) or "").split("\n\n")[0]
+    return {
+        "type": "object",
+        "description": " ".join(summary.split()),
+        "properties": {"type": {"const": name}} | described,
+        "required": ["type"] if required else [],
+        "additionalProperties": False,
+    }
+
+
+def _hints(cls: type) -> dict[str, Any]:
+    hints = get_type_hints(cls.__init__)  # type: ignore[misc]
+    return {name: hints[name] for name in inspect.signature(cls).parameters}
+
+
+def _fields(cls: type) -> dict[str, Any]:
+    hints = get_type_hints(cls)
+    return {name: hints[name] for name in artifact.part_fields(cls)}
+
+
+def _parameters(cls: type, hints: Mapping[str, Any]) -> dict[str, Schema]:
+    """The parameters of a model, as `tsrnn.forecasting.spec.from_spec` reads them."""
+    found = {}
+    for key, hint in hints.items():
+        if hint is AbstractForecaster:
+            found[key] = _ref("model")
+        elif key == "regressor":  # any class of scikit-learn
+            found[key] = {"type": ["string", "object"]}
+        else:
+            found[key] = _ref(key) if key in PARTS else _plain(hint)
+        default = inspect.signature(cls).parameters[key].default
+        if default is None or isinstance(default, str | int | float):
+            found[key] = found[key] | {"default": default}
+    return found
+
+
+def _part_field(cls: type, key: str, hint: Any) -> Schema:
+    if cls is Chain:
+        return _ref("transforms")
+    return _ref("output") if key == "component" else _plain(hint)
+
+
+def _plain(hint: Any) -> Schema:
+    """Of a value that is no part; anything goes where the type has no schema."""
+    schema = TypeAdapter(hint).json_schema()
+    return {key: value for key, value in schema.items() if key != "title"}
