@@ -3,7 +3,7 @@
 import inspect
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from tsrnn.forecasting import artifact
 from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.presets import PRESETS
-from tsrnn.forecasting.spec import MODELS, PARTS, parameters_of
+from tsrnn.forecasting.spec import MODELS, PARTS, model_parameters
 from tsrnn.transforms import Chain
 
 __all__ = ["definitions", "parameter_docs"]
@@ -33,19 +33,18 @@ def definitions() -> dict[str, Schema]:
     [{'type': 'integer'}, {'type': 'null'}]
     """
     found = {name: _object(name, _parameters(name), cls) for name, cls in MODELS.items()}
-    for name, preset in PRESETS.items():
-        found[f"{name} preset"] = _object(name, _parameters(name), preset)
-    network = {"required": ["network"], "properties": {"type": False}}  # a network says that it is a Forecaster
-    plain = {**found["Forecaster"], "properties": found["Forecaster"]["properties"] | {"type": False}}
-    models = [{"enum": [*MODELS, *PRESETS]}, *map(_ref, MODELS), *(_ref(f"{name} preset") for name in PRESETS)]
-    found["model"] = {"anyOf": [*models, {**plain, "required": network["required"]}]}
+    presets = {f"{name} preset": _object(name, _parameters(name), preset) for name, preset in PRESETS.items()}
+    models = [{"enum": [*MODELS, *PRESETS]}, *map(_ref, [*found, *presets])]  # a network may be called as its preset
+    plain = found["Forecaster"]  # which is meant where a network is given
+    plain = plain | {"properties": plain["properties"] | {"type": False}, "required": ["network"]}
+    found |= presets | {"model": {"anyOf": [*models, plain]}}
     for slot, classes in PARTS.items():
         first = next(iter(classes))
         for name, cls in classes.items():
             fields = {key: _part_field(cls, key, hint) for key, hint in _fields(cls).items()}
-            found[name] = _object(name, fields, cls, required=name != first)
-        found[slot] = {"anyOf": [{"enum": list(classes)}, *map(_ref, classes)]}
-    steps = {"type": "array", "items": {"$ref": "#/$defs/transforms"}}
+            found[f"{slot}.{name}"] = _object(name, fields, cls, required=name != first)
+        found[slot] = {"anyOf": [{"enum": list(classes)}, *(_ref(f"{slot}.{name}") for name in classes)]}
+    steps = {"type": "array", "items": _ref("transforms")}
     found["transforms"]["anyOf"] += [steps, {"type": "null"}]
     return found
 
@@ -74,11 +73,11 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/$defs/{name}"}
 
 
-def _object(name: str, fields: Mapping[str, Schema], cls: Any, *, required: bool = True) -> Schema:
+def _object(name: str, fields: Mapping[str, Schema], builder: Callable[..., Any], *, required: bool = True) -> Schema:
     """The mapping that stands for a class; ``type`` may be left out where that class is meant without it."""
-    docs = (parameter_docs(MODELS["Forecaster"]) if cls in PRESETS.values() else {}) | parameter_docs(cls)
+    docs = (parameter_docs(MODELS["Forecaster"]) if builder in PRESETS.values() else {}) | parameter_docs(builder)
     described = {key: schema | ({"description": docs[key]} if key in docs else {}) for key, schema in fields.items()}
-    summary = (inspect.getdoc(cls) or "").split("\n\n")[0]
+    summary = (inspect.getdoc(builder) or "").split("\n\n")[0]
     return {
         "type": "object",
         "description": " ".join(summary.split()),
@@ -96,17 +95,16 @@ def _fields(cls: type) -> dict[str, Any]:
 def _parameters(kind: str) -> dict[str, Schema]:
     """The parameters of a model, as `tsrnn.forecasting.spec.from_spec` reads them."""
     found = {}
-    parameters, hints = parameters_of(kind)
+    parameters, hints = model_parameters(kind)
     for key, parameter in parameters.items():
-        hint, default = hints[key], parameter.default
-        if hint is AbstractForecaster:
+        if hints[key] is AbstractForecaster:
             found[key] = _ref("model")
         elif key == "regressor":  # any class of scikit-learn
             found[key] = {"type": ["string", "object"]}
         else:
-            found[key] = _ref(key) if key in PARTS else _plain(hint)
-        if default is None or isinstance(default, str | int | float):
-            found[key] = found[key] | {"default": default}
+            found[key] = _ref(key) if key in PARTS else _plain(hints[key])
+        if parameter.default is None or isinstance(parameter.default, str | int | float):
+            found[key] = found[key] | {"default": parameter.default}
     return found
 
 
