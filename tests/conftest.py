@@ -48,3 +48,13 @@ def shared_data():
     if not folder.is_dir():
         pytest.skip(f"no folder {folder}: set TSRNN_DATA to the one that holds forecast/ and anomaly/")
     return folder
+
+
+@pytest.fixture
+def environment():
+    """Commands set environment variables; they shall not outlive a test, nor fill the user's cache."""
+    before = os.environ.copy()
+    os.environ["TSRNN_COMPILATION_CACHE"] = "0"
+    yield
+    os.environ.clear()
+    os.environ.update(before)

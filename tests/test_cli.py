@@ -20,14 +20,7 @@ from tsrnn.cli.tables import print_table
 COMMAND = [sys.executable, "-c", "from tsrnn.cli import main; main()"]
 
 
-@pytest.fixture(autouse=True)
-def environment():
-    """Commands set environment variables; they shall not outlive a test, nor fill the user's cache."""
-    before = os.environ.copy()
-    os.environ["TSRNN_COMPILATION_CACHE"] = "0"
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+pytestmark = pytest.mark.usefixtures("environment")
 
 
 @pytest.fixture

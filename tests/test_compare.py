@@ -12,6 +12,8 @@ from tsrnn.runs.backtest import build_models, read_data
 from tsrnn.runs.folder import write
 from tsrnn.runs.provenance import provenance
 
+pytestmark = pytest.mark.usefixtures("environment")
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):

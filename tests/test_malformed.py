@@ -1,6 +1,5 @@
 """Every malformed table and run file, through the front door, gets the message kept in ``malformed/messages.yaml``."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,7 @@ HERE = Path(__file__).parent / "malformed"
 MESSAGES = yaml.safe_load((HERE / "messages.yaml").read_text(encoding="utf-8"))
 
 
-@pytest.fixture(autouse=True)
-def environment():
-    """A command sets environment variables; they shall not outlive a test, nor fill the user's cache."""
-    before = os.environ.copy()
-    os.environ["TSRNN_COMPILATION_CACHE"] = "0"
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+pytestmark = pytest.mark.usefixtures("environment")
 
 
 def arguments(name: str) -> list[str]:

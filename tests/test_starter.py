@@ -13,6 +13,8 @@ from tsrnn.config import BacktestConfig
 from tsrnn.evaluation import backtest
 from tsrnn.runs.backtest import build_models, read_data
 
+pytestmark = pytest.mark.usefixtures("environment")
+
 
 def days(n=120, **columns):
     rng = np.random.default_rng(0)

@@ -45,13 +45,16 @@ def json_schema(kind: Literal["backtest", "detect"] = "backtest") -> dict[str, A
     for name, section in sections.items():
         _describe(section["properties"], _DESCRIBED[name])
         section.pop("description", None)
-    model = {"$ref": "#/$defs/model"}
+    whole, model = _whole(schema), {"$ref": "#/$defs/model"}
+    part = {"type": "object"}  # over that of a base
     if kind == "backtest":
-        properties["models"]["additionalProperties"] = {"anyOf": [model, {"type": "null"}]}
+        properties["models"]["additionalProperties"] = {"anyOf": [model, {"type": "null"}, part]}
+        whole["properties"]["models"] = {"additionalProperties": {"anyOf": [model, {"type": "null"}]}}
         asked = {"type": "array", "items": {"enum": list(METRICS)}}
         sections["BacktestSection"]["properties"]["metrics"]["anyOf"] = [asked, {"type": "null"}]
     else:
-        properties["forecaster"] |= model
+        properties["forecaster"]["anyOf"] = [model, part]
+        whole["properties"]["forecaster"] = model
     base = "Another run file, which gives what this one does not say. The path is relative to this file."
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -59,7 +62,7 @@ def json_schema(kind: Literal["backtest", "detect"] = "backtest") -> dict[str, A
         "type": "object",
         "properties": {"base": {"type": "string", "description": base}, **properties},
         "additionalProperties": False,
-        "anyOf": [{"required": ["base"]}, _whole(schema)],
+        "anyOf": [{"required": ["base"]}, whole],
         "$defs": sections | definitions(),
     }
 

@@ -51,7 +51,7 @@ from tsrnn.transforms import (
     YeoJohnson,
 )
 
-__all__ = ["SpecError", "from_spec", "load", "to_spec"]
+__all__ = ["SpecError", "from_spec", "load", "model_parameters", "to_spec"]
 
 MODELS: dict[str, type[AbstractForecaster]] = {
     m.__name__: m
@@ -151,7 +151,7 @@ def from_spec(spec: Any, *, where: tuple[str | int, ...] = (), **defaults: Any) 
         raise SpecError(where, f"give a type, one of {types}, or a network, one of {networks}.")
     kind = kind or "Forecaster"
     _known(kind, [*MODELS, *PRESETS], (*where, "type"), "model type")
-    parameters, hints = _parameters(kind)
+    parameters, hints = model_parameters(kind)
     names = list(parameters)
     values: dict[str, Any] = {name: v for name, v in defaults.items() if name in names}
     for key, value in given.items():
@@ -189,13 +189,13 @@ def load(path: str | Path) -> AbstractForecaster:
     return from_spec(saved.spec).restore(saved)
 
 
-def _parameters(kind: str) -> tuple[dict[str, inspect.Parameter], dict[str, Any]]:
+def model_parameters(kind: str) -> tuple[dict[str, inspect.Parameter], dict[str, Any]]:
     """Parameters of a model and their types; those of a preset, then of the `Forecaster` it makes."""
     if kind in MODELS:
         return dict(inspect.signature(MODELS[kind]).parameters), get_type_hints(MODELS[kind].__init__)
     own = dict(inspect.signature(PRESETS[kind]).parameters)
     del own["parameters"]
-    parameters, hints = _parameters("Forecaster")
+    parameters, hints = model_parameters("Forecaster")
     own["network"] = parameters["network"].replace(default=None)  # it brings its own
     return parameters | own, hints | get_type_hints(PRESETS[kind])
 

@@ -3,14 +3,15 @@
 import inspect
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
 
 from tsrnn.forecasting import artifact
 from tsrnn.forecasting.base import AbstractForecaster
-from tsrnn.forecasting.spec import MODELS, PARTS
+from tsrnn.forecasting.presets import PRESETS
+from tsrnn.forecasting.spec import MODELS, PARTS, model_parameters
 from tsrnn.transforms import Chain
 
 __all__ = ["definitions", "parameter_docs"]
@@ -31,17 +32,18 @@ def definitions() -> dict[str, Schema]:
     >>> definitions()["SeasonalNaive"]["properties"]["season_length"]["anyOf"]
     [{'type': 'integer'}, {'type': 'null'}]
     """
-    found = {name: _object(name, _parameters(cls, _hints(cls)), cls) for name, cls in MODELS.items()}
-    network = {"required": ["network"], "properties": {"type": False}}  # a network says that it is a Forecaster
-    plain = {**found["Forecaster"], "properties": found["Forecaster"]["properties"] | {"type": False}}
-    found["model"] = {"anyOf": [{"enum": list(MODELS)}, *map(_ref, MODELS), {**plain, "required": network["required"]}]}
+    models: dict[str, Callable[..., AbstractForecaster]] = MODELS | PRESETS
+    found = {name: _object(name, _parameters(name), builder) for name, builder in models.items()}
+    plain = found["Forecaster"]  # which is meant where a network is given
+    plain = plain | {"properties": plain["properties"] | {"type": False}, "required": ["network"]}
+    found["model"] = {"anyOf": [{"enum": list(models)}, *map(_ref, models), plain]}
     for slot, classes in PARTS.items():
         first = next(iter(classes))
         for name, cls in classes.items():
             fields = {key: _part_field(cls, key, hint) for key, hint in _fields(cls).items()}
-            found[name] = _object(name, fields, cls, required=name != first)
-        found[slot] = {"anyOf": [{"enum": list(classes)}, *map(_ref, classes)]}
-    steps = {"type": "array", "items": {"$ref": "#/$defs/transforms"}}
+            found[f"{slot}.{name}"] = _object(name, fields, cls, required=name != first)
+        found[slot] = {"anyOf": [{"enum": list(classes)}, *(_ref(f"{slot}.{name}") for name in classes)]}
+    steps = {"type": "array", "items": _ref("transforms")}
     found["transforms"]["anyOf"] += [steps, {"type": "null"}]
     return found
 
@@ -70,11 +72,11 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/$defs/{name}"}
 
 
-def _object(name: str, fields: Mapping[str, Schema], cls: type, *, required: bool = True) -> Schema:
+def _object(name: str, fields: Mapping[str, Schema], builder: Callable[..., Any], *, required: bool = True) -> Schema:
     """The mapping that stands for a class; ``type`` may be left out where that class is meant without it."""
-    docs = parameter_docs(cls)
+    docs = parameter_docs(builder)
     described = {key: schema | ({"description": docs[key]} if key in docs else {}) for key, schema in fields.items()}
-    summary = (inspect.getdoc(cls) or "").split("\n\n")[0]
+    summary = (inspect.getdoc(builder) or "").split("\n\n")[0]
     return {
         "type": "object",
         "description": " ".join(summary.split()),
@@ -84,29 +86,24 @@ def _object(name: str, fields: Mapping[str, Schema], cls: type, *, required: boo
     }
 
 
-def _hints(cls: type) -> dict[str, Any]:
-    hints = get_type_hints(cls.__init__)  # type: ignore[misc]
-    return {name: hints[name] for name in inspect.signature(cls).parameters}
-
-
 def _fields(cls: type) -> dict[str, Any]:
     hints = get_type_hints(cls)
     return {name: hints[name] for name in artifact.part_fields(cls)}
 
 
-def _parameters(cls: type, hints: Mapping[str, Any]) -> dict[str, Schema]:
+def _parameters(kind: str) -> dict[str, Schema]:
     """The parameters of a model, as `tsrnn.forecasting.spec.from_spec` reads them."""
     found = {}
-    for key, hint in hints.items():
-        if hint is AbstractForecaster:
+    parameters, hints = model_parameters(kind)
+    for key, parameter in parameters.items():
+        if hints[key] is AbstractForecaster:
             found[key] = _ref("model")
         elif key == "regressor":  # any class of scikit-learn
             found[key] = {"type": ["string", "object"]}
         else:
-            found[key] = _ref(key) if key in PARTS else _plain(hint)
-        default = inspect.signature(cls).parameters[key].default
-        if default is None or isinstance(default, str | int | float):
-            found[key] = found[key] | {"default": default}
+            found[key] = _ref(key) if key in PARTS else _plain(hints[key])
+        if parameter.default is None or isinstance(parameter.default, str | int | float):
+            found[key] = found[key] | {"default": parameter.default}
     return found
 
 

@@ -54,7 +54,7 @@ def check(path: str | Path, overrides: Iterable[str] = ()) -> list[tuple[str, st
     _, panel = read_data(config)
     folds = place_folds(config, models, panel)
     return [
-        ("run", f"{config.name}: backtest of {len(models)} models, seed {config.seed}"),
+        ("run", f"{config.name}: backtest of {_count(len(models), 'model')}, {_seeds(config)}"),
         ("data", f"{panel.describe()}, {span(panel)}"),
         ("folds", _folds(panel, folds)),
         ("fits", _fits(folds, config.backtest.refit)),
@@ -86,6 +86,11 @@ def _fits(folds: Folds, refit: bool | int) -> str:
     rows = [int((group.ends[0] - group.starts[0]).sum()) for group in groups]
     span = f"{min(rows):,} rows" if min(rows) == max(rows) else f"{min(rows):,} to {max(rows):,} rows"
     return f"{_count(len(groups), 'fit')} a model, on {span}"
+
+
+def _seeds(config: BacktestConfig) -> str:
+    seeds = config.backtest.seeds
+    return f"seed {config.seed}" if seeds is None else f"each of the seeds {', '.join(map(str, seeds))}"
 
 
 def _written(spec: Any) -> str:
