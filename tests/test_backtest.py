@@ -192,6 +192,16 @@ def test_a_warm_start_goes_on_where_a_model_can_and_is_stated(ragged):
     pd.testing.assert_series_equal(warm.forecasts["Drift"], cold.forecasts["Drift"])
 
 
+def test_a_fold_gives_what_fit_and_predict_give_on_the_rows_it_knows(ragged):
+    """To the bit, though the backtest lays out every fold in the room of all rows."""
+    result = backtest(TRAINED, ragged, n_windows=2, refit=True)
+    ends = {(name, k): rows.index[-1] for name, k, rows, _ in known_rows(ragged, H, 2, H)}
+    known = ragged[[ds <= ends[name, 0] for name, ds in zip(ragged["unique_id"], ragged["ds"], strict=True)]]
+    own = clone(TRAINED).fit(known.reset_index(drop=True)).predict()
+    fold = result.forecasts.groupby("unique_id", sort=False).head(H).reset_index(drop=True)
+    pd.testing.assert_frame_equal(fold[own.columns], own, check_exact=True)
+
+
 # Every forecaster belongs here: whatever stands after a cutoff must not change a bit of what is forecast from it.
 LEAKAGE_MODELS = [*BASELINES, TrainedMean(horizon=H), TRAINED]
 

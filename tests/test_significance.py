@@ -127,6 +127,16 @@ def test_only_cutoffs_before_the_step_are_correlated(result):
     assert steps["statistic"].tolist() == pytest.approx(expected)
 
 
+def test_a_gap_is_forecast_over_and_so_counts_as_horizon():
+    y = pd.Series(np.random.default_rng(0).normal(size=80), index=pd.date_range("2024-01-01", periods=80), name="s")
+    models = [Naive(horizon=7), HistoricAverage(horizon=7)]
+    result = backtest(models, y, n_windows=12, step_size=2, horizon=5, gap=2, season_length=1)
+    metrics = result.metrics.pivot(index="cutoff", columns="model", values="mase")
+    expected = diebold_mariano(metrics["Naive"] - metrics["HistoricAverage"], overlap=4)  # 0, 2, 4, 6 < 7 steps
+    found = result.diebold_mariano("Naive", "HistoricAverage")[["statistic", "p_value"]].iloc[0]
+    assert tuple(found) == pytest.approx(expected)
+
+
 def test_ranks_of_a_backtest(result):
     ranks = result.ranks()
     per_series = result.summary("mase", by="unique_id").pivot(index="unique_id", columns="model", values="mase")

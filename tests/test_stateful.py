@@ -1,5 +1,7 @@
 """One pass over a series and a decode at each cutoff, against reading all rows before each cutoff anew."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,6 +60,19 @@ def test_one_pass_is_reading_all_rows_before_each_cutoff(panel, model):
     np.testing.assert_allclose(got, window.forecast_panel(panel, series, ends, (0.1, 0.9)), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("cell", ["LSTM", pytest.param("MinGRU", marks=pytest.mark.slow)])
+def test_paths_of_a_recursive_network_start_from_the_carried_states(panel, cell):
+    network = tsrnn.Recursive(cell=cell, hidden_size=4, num_layers=2)
+    panel = replace(panel, covariates=panel.covariates[:, :0], schema=tsrnn.data.Schema())
+    model = forecaster(network, output=tsrnn.Normal(), n_paths=8).fit_panel(panel.until(panel.lengths - 20))
+    series, ends = places(panel)
+    got = model.forecast_panel(panel, series, ends, (0.1, 0.9))
+    window = of_windows(model)
+    assert (window.forecast_panel(panel, series, ends, (0.1, 0.9)) != got).any()
+    window.context_length_ = int(panel.lengths.max())
+    np.testing.assert_allclose(got, window.forecast_panel(panel, series, ends, (0.1, 0.9)), rtol=1e-3, atol=1e-3)
+
+
 def test_it_is_not_the_window_s_state(panel, model):
     series, ends = places(panel)
     assert (of_windows(model).forecast_panel(panel, series, ends) != model.forecast_panel(panel, series, ends)).any()
@@ -83,6 +98,11 @@ def test_nothing_after_a_cutoff_matters(df):
     assert_no_leakage(forecaster(), df, past_covariates=["load"])
 
 
+@pytest.mark.slow
+def test_nothing_after_a_cutoff_matters_to_paths(df):
+    assert_no_leakage(forecaster(tsrnn.Recursive(hidden_size=4), output=tsrnn.Normal(), n_paths=8), df)
+
+
 def test_predict_starts_from_the_first_row_and_survives_the_disk(df, panel, model, tmp_path):
     known = df[df["ds"] < df["ds"].max() - pd.Timedelta(days=1)]
     full = forecaster().fit(known, past_covariates=["load"])
@@ -97,8 +117,7 @@ def test_predict_starts_from_the_first_row_and_survives_the_disk(df, panel, mode
     ("options", "message"),
     [
         ({"normalization": "last"}, "normalization='last' do not go together.*choose normalization='none'"),
-        ({"network": tsrnn.Seq2Seq()}, r"LSTM\(\) or GRU\(\) say, not for Seq2Seq"),
-        ({"network": tsrnn.Recursive()}, "not for Recursive"),
+        ({"network": tsrnn.Seq2Seq()}, r"LSTM\(\) or Recursive\(\) say, not for Seq2Seq"),
         ({"network": ESRNN()}, "not for ESRNN"),
         ({"network": tsrnn.GRU(bidirectional=True)}, r"not for GRU\(bidirectional=True\)"),
     ],

@@ -4,3 +4,4 @@ from tsrnn.evaluation.backtest import BacktestEvent as BacktestEvent
 from tsrnn.evaluation.backtest import BacktestInterrupted as BacktestInterrupted
 from tsrnn.evaluation.backtest import BacktestResult as BacktestResult
 from tsrnn.evaluation.backtest import backtest as backtest
+from tsrnn.evaluation.summary import METRICS as METRICS

@@ -47,7 +47,7 @@ def report(
         *_errors(result, board, metric),
         *_calibration(result, list(board["model"])),
     ]
-    blocks += [*_significance(result, board, metric), *_training(training)]
+    blocks += [*_significance(result, board, metric), *_training(training, list(board["model"]))]
     if result.audit is not None:
         note = (
             "Whether forecasts of the first fold stay equal, to the bit, when everything after the cutoff is changed."
@@ -141,6 +141,8 @@ def _calibration(result: "BacktestResult", order: list[str]) -> list[html.Block]
     )
     chart = Curves(pd.concat(curves), "quantile", "Calibration", note, label="quantile", diagonal=True)
     note = "Shares of the values inside, below and above the intervals of each level, in percent."
+    whole = (table["level"] % 1 == 0).all()
+    table = table.assign(level=table["level"].astype(int if whole else float))
     shares = table.assign(**{name: 100 * table[name] for name in ("coverage", "below", "above")})
     return [chart, html.Table(shares, caption=note)]
 
@@ -172,10 +174,11 @@ def _significance(result: "BacktestResult", board: pd.DataFrame, metric: str) ->
     return blocks
 
 
-def _training(training: pd.DataFrame | None) -> list[html.Block]:
+def _training(training: pd.DataFrame | None, order: list[str]) -> list[html.Block]:
     """Losses of the networks, a line a fit."""
     if training is None or training.empty:
         return []
+    training = _sorted(training[training["model"].isin(order)], order)
     several = training.groupby("model")["fold"].nunique().max() > 1
     fits: Any = training["model"].astype(str) + (", fold " + training["fold"].astype(str) if several else "")
     table = training.assign(model=fits).rename(columns={"train_loss": "training loss", "valid_loss": "validation loss"})

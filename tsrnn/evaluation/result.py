@@ -117,8 +117,8 @@ class BacktestResult:
         metrics : str or sequence of str, optional
             Names from `tsrnn.evaluation.METRICS`; by default those that the backtest was asked for.
         by : str or sequence of str, optional
-            ``"step"`` (from 1), ``"cutoff"``, ``"fold"`` (from 0), the column of the series' names, a static covariate,
-            or ``"group"``.
+            ``"step"`` (of those tested, from 1), ``"cutoff"``, ``"fold"`` (from 0), the column of the series' names, a
+            static covariate, or ``"group"``.
         groups : mapping, optional
             The group of each series, for ``by="group"``.
         weights : array or mapping, optional

@@ -30,8 +30,8 @@ class Ensemble(AbstractForecaster):
     Parameters
     ----------
     model : Forecaster
-        The forecaster; its clones have the seeds ``random_state``, ``random_state + 1`` ... Each of them is what it
-        would be if it were fitted alone, up to rounding.
+        The forecaster; the seeds of its clones go from ``n_members * random_state`` on, so that ensembles of different
+        seeds have no member in common. Each of them is what it would be if it were fitted alone, up to rounding.
     n_members : int, default 5
         Networks.
     average : {"mean", "median", "pool"}, default "mean"
@@ -89,7 +89,7 @@ class Ensemble(AbstractForecaster):
 
     @property
     def _seeds(self) -> list[int]:
-        return [int(self._forecaster.random_state) + k for k in range(self.n_members)]
+        return [int(self._forecaster.random_state) * self.n_members + k for k in range(self.n_members)]
 
     @property
     def _forecaster(self) -> Forecaster:

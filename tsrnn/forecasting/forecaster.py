@@ -24,7 +24,7 @@ from tsrnn.forecasting.attribution import attribute, check_transforms, labels
 from tsrnn.forecasting.base import AbstractForecaster, forecast_frame
 from tsrnn.forecasting.choices import LONGEST, choose_context, choose_season, choose_width
 from tsrnn.forecasting.inputs import Inputs
-from tsrnn.forecasting.stateful import check_stateful, decode, states_at
+from tsrnn.forecasting.stateful import carried, check_stateful, decode
 from tsrnn.nn.embedding import Categories
 from tsrnn.nn.esrnn import ESRNN, SmoothedModel
 from tsrnn.nn.gradients import hidden_gradients
@@ -131,8 +131,8 @@ class Forecaster(AbstractForecaster):
     stateful : bool, default False
         Forecast from the state that the network is in after reading a series from its first row on, instead of its last
         ``context_length`` rows; it learns from windows of these as otherwise. A backtest without refits is then one
-        pass over each series, and `predict` needs all of its history. For direct networks (`LSTM`, `GRU` ...) with
-        ``normalization="none"`` and gaps that are masked.
+        pass over each series, and `predict` needs all of its history. For direct networks (`LSTM`, `GRU` ...) and
+        `Recursive` ones with ``normalization="none"`` and gaps that are masked.
     random_state : int, default 0
         Seed of the weights, the windows drawn, the dropout and the paths. Same seed, same machine: same bits.
     alias : str, optional
@@ -396,17 +396,14 @@ class Forecaster(AbstractForecaster):
         model = self._model(panel.schema)
         assert not isinstance(model, RecursiveModel)
         shape = {"context_length": self.context_length_, "horizon": self.horizon}
-        states: list[NDArray[Any]] = []
+        states = self._carried(model, panel, series, ends)
 
         def forecast(rows: DevicePanel, at: NDArray[np.int64]) -> Any:
             where = series[at].astype(np.int32), ends[at].astype(np.int32)
-            if not self.stateful:
+            if states is None:
                 return _read(self.output, _forecast(model, self.params_, rows, *where, **shape), asked)
             assert isinstance(model, Model)
-            if not states:  # of all cutoffs
-                longest = _bucket(int(panel.lengths.max()))
-                states.append(states_at(model, self.params_, rows, panel.lengths, longest, series, ends))
-            return _read(self.output, decode(model, self.params_, rows, *where, states[0][at], **shape), asked)
+            return _read(self.output, decode(model, self.params_, rows, *where, states(rows, at), **shape), asked)
 
         return self._in_chunks(panel, series, ends, forecast, _CHUNK)
 
@@ -487,13 +484,25 @@ class Forecaster(AbstractForecaster):
         words = np.stack([names[series], stamps >> np.uint64(32), stamps & np.uint64(0xFFFFFFFF)], axis=1)
         words, key = words.astype(np.uint32), jax.random.key(self.random_state)
 
+        model = self._model(panel.schema)
+        states = self._carried(model, panel, series, ends)
+
         def forecast(rows: DevicePanel, at: NDArray[np.int64]) -> Any:
             return _sample(
-                self._model(panel.schema), self.params_, rows, series[at].astype(np.int32), ends[at].astype(np.int32),
-                key, words[at], context_length=self.context_length_, horizon=self.horizon, n_paths=n_paths,
+                model, self.params_, rows, series[at].astype(np.int32), ends[at].astype(np.int32), key, words[at],
+                None if states is None else states(rows, at),
+                context_length=self.context_length_, horizon=self.horizon, n_paths=n_paths,
             )  # fmt: skip
 
         return self._in_chunks(panel, series, ends, forecast, max(1, _ROWS // n_paths))
+
+    def _carried(
+        self, model: Any, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64]
+    ) -> Callable[[DevicePanel, NDArray[np.int64]], Any] | None:
+        """The states to forecast from, if they do not come from windows."""
+        if not self.stateful:
+            return None
+        return carried(model, self.params_, panel.lengths, _bucket(int(panel.lengths.max())), series, ends)
 
     def _in_chunks(
         self,
@@ -746,7 +755,7 @@ def _forecast(
 @partial(jax.jit, static_argnames=("model", "context_length", "horizon", "n_paths"))
 def _sample(
     model: RecursiveModel, params: Params, rows: DevicePanel, series: Array, known: Array, key: Array, words: Array,
-    *, context_length: int, horizon: int, n_paths: int,
+    states: Any, *, context_length: int, horizon: int, n_paths: int,
 ) -> Array:  # fmt: skip
     """Paths of each window, by a key that the words of its row are folded into."""
 
@@ -755,7 +764,7 @@ def _sample(
         return last
 
     batch = gather(rows, series, known, context_length=context_length, horizon=horizon)
-    return jnp.moveaxis(model.paths(params, batch, jax.vmap(own)(words), n_paths), 1, -1)
+    return jnp.moveaxis(model.paths(params, batch, jax.vmap(own)(words), n_paths, states), 1, -1)
 
 
 @partial(jax.jit, static_argnames=("output",))

@@ -4,6 +4,7 @@ Reading a window anew for each of K cutoffs takes K times its steps. A network t
 and whose inputs do not depend on where a window begins, has the states of all cutoffs after one pass.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 
 from tsrnn.nn.model import Model, Params
 from tsrnn.nn.networks import AbstractDirect
+from tsrnn.nn.recursive import Recursive, RecursiveModel
 from tsrnn.windows.batches import DevicePanel, gather
 
-__all__ = ["check_stateful", "decode", "states_at"]
+__all__ = ["carried", "check_stateful", "decode"]
 
 _STEPS = 1 << 16
 """Steps of series that are read in one call: what bounds the memory."""
@@ -24,11 +26,11 @@ _STEPS = 1 << 16
 
 def check_stateful(network: Any, normalization: str, gaps: str) -> None:
     """Raise if the state after a step is not the same whatever the cutoff."""
-    if not isinstance(network, AbstractDirect) or network.bidirectional:
-        what = type(network).__name__ + "(bidirectional=True)" * isinstance(network, AbstractDirect)
+    if not isinstance(network, AbstractDirect | Recursive) or getattr(network, "bidirectional", False):
+        what = type(network).__name__ + "(bidirectional=True)" * getattr(network, "bidirectional", False)
         raise ValueError(
             "stateful=True is for networks that forecast from the last state of layers that go forward in time, LSTM() "
-            f"or GRU() say, not for {what}."
+            f"or Recursive() say, not for {what}."
         )
     if normalization != "none":
         raise ValueError(
@@ -42,25 +44,22 @@ def check_stateful(network: Any, normalization: str, gaps: str) -> None:
         )
 
 
-def states_at(
-    model: Model,
+def carried(
+    model: Model | RecursiveModel,
     params: Params,
-    rows: DevicePanel,
     lengths: NDArray[np.int64],
     longest: int,
     series: NDArray[np.int64],
     ends: NDArray[np.int64],
-) -> NDArray[Any]:
-    """What the decoder reads at each cutoff, from the first row of its series on.
+) -> Callable[[DevicePanel, NDArray[np.int64]], Any]:
+    """What is carried to each cutoff from the first row of its series on, all of it read when first asked for.
 
     Parameters
     ----------
-    model : Model
+    model : Model or RecursiveModel
         Its network is one that `check_stateful` lets pass.
     params : pytree
         Weights.
-    rows : DevicePanel
-        The series; nothing of theirs is read at a cutoff that lies after it.
     lengths : array of int, shape (N,)
         Rows of each series.
     longest : int
@@ -70,27 +69,47 @@ def states_at(
 
     Returns
     -------
-    array of shape (B, D)
+    callable
+        Of the rows on the device and of places among the cutoffs; it gives a pytree of arrays of shape (places, D).
+        Nothing that lies after a cutoff is in it.
     """
+    kept: list[Any] = []
+
+    def states(rows: DevicePanel, at: NDArray[np.int64]) -> Any:
+        if not kept:
+            kept.append(_states_at(model, params, rows, lengths, longest, series, ends))
+        return jax.tree.map(lambda leaf: leaf[at], kept[0])
+
+    return states
+
+
+def _states_at(
+    model: Model | RecursiveModel,
+    params: Params,
+    rows: DevicePanel,
+    lengths: NDArray[np.int64],
+    longest: int,
+    series: NDArray[np.int64],
+    ends: NDArray[np.int64],
+) -> Any:
     which = np.unique(series)
     size = max(1, min(_STEPS // longest, len(lengths)))
-    groups = np.pad(which, (0, -len(which) % size), mode="edge").reshape(-1, size)
-    blocks = []
-    places = []
-    for group in groups:
-        hs = np.asarray(
-            _read(model, params, rows, group.astype(np.int32), lengths[group].astype(np.int32), steps=longest)
-        )
+    blocks, places = [], []
+    for group in np.pad(which, (0, -len(which) % size), mode="edge").reshape(-1, size):
+        whole = group.astype(np.int32), lengths[group].astype(np.int32)
+        states = _read(model, params, rows, *whole, steps=longest)
         mine = np.flatnonzero(np.isin(series, group))
-        at = np.searchsorted(group, series[mine])
-        blocks.append(hs[at, longest - lengths[series[mine]] + ends[mine] - 1])
+        at = np.searchsorted(group, series[mine]), longest - lengths[series[mine]] + ends[mine] - 1
+        blocks.append(jax.tree.map(lambda leaf, at=at: np.asarray(leaf)[at], states))
         places.append(mine)
-    states = np.concatenate(blocks)
-    return states[np.argsort(np.concatenate(places), kind="stable")]
+    order = np.argsort(np.concatenate(places), kind="stable")
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *blocks)
 
 
 @partial(jax.jit, static_argnames=("model", "steps"))
-def _read(model: Model, params: Params, rows: DevicePanel, series: Array, known: Array, *, steps: int) -> Array:
+def _read(
+    model: Model | RecursiveModel, params: Params, rows: DevicePanel, series: Array, known: Array, *, steps: int
+) -> Any:
     """States after every step of whole series."""
     return model.states(params, gather(rows, series, known, context_length=steps, horizon=1))
 

@@ -7,6 +7,7 @@ that what is uncertain adds up along the path as it does in the data.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -14,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from tsrnn.nn.cells import State
+from tsrnn.nn.cells import AbstractCell, State
 from tsrnn.nn.embedding import init_tables
 from tsrnn.nn.model import ForecastLoss, Model, Params
 from tsrnn.nn.scan import scan
@@ -110,6 +111,15 @@ class Recursive(nn.Module):
             ends.append(end)
         return tuple(ends), nn.Dense(size, name="read")(dropout(xs, self.dropout, train=train))
 
+    @nn.nowrap
+    def states(self, weights: Any, xs: Float[Array, "B T I"], valid: Bool[Array, "B T"]) -> tuple[Any, ...]:
+        """The states after every step, one of each layer, of arrays of shape (B, T, D)."""
+        cell, states = CELLS[self.cell], []
+        for i in range(self.num_layers):
+            states.append(_every_state(cell, weights["params"][f"layer_{i}"], xs, valid))
+            xs = states[-1][0]
+        return tuple(states)
+
 
 @dataclass(frozen=True)
 class RecursiveModel:
@@ -176,7 +186,17 @@ class RecursiveModel:
         )
         return self._values(raw, _lagged(z, season)), targets
 
-    def paths(self, params: Params, batch: Batch, keys: PRNGKeyArray, n_paths: int) -> Float[Array, "B n_paths H C"]:
+    def states(self, params: Params, batch: Batch) -> tuple[Any, ...]:
+        """What `paths` may start from after every step of the history; see `Recursive.states`."""
+        z, seen = self._normalized(batch)
+        weights, xs = self._cast((params, self._inputs(params, batch, z, seen)[:, : batch.context.shape[1]]))
+        network: Any = self.model.network
+        states: tuple[Any, ...] = network.states(weights, xs, batch.valid)
+        return states
+
+    def paths(
+        self, params: Params, batch: Batch, keys: PRNGKeyArray, n_paths: int, states: Any | None = None
+    ) -> Float[Array, "B n_paths H C"]:
         """Draw paths in the units of ``batch.context``, each window's by its own key.
 
         Parameters
@@ -189,6 +209,8 @@ class RecursiveModel:
             Source of each window's randomness.
         n_paths : int
             Paths of each window.
+        states : tuple of states, optional
+            To start from, one a layer; by default those after the window.
 
         Returns
         -------
@@ -202,7 +224,8 @@ class RecursiveModel:
         network: Any = model.network
         xs = self._inputs(params, batch, z, seen)[:, :t]
         weights, xs = self._cast((params, xs))
-        states, _ = network.apply(weights, xs, batch.valid, size=model.size(batch))
+        if states is None:
+            states, _ = network.apply(weights, xs, batch.valid, size=model.size(batch))
         states = jax.tree.map(lambda a: jnp.repeat(a, n_paths, axis=0), states)
         constant, known = self._constant(params, batch), self.model.known(params, batch)[:, t:]
 
@@ -274,6 +297,20 @@ class RecursiveLoss:
         """Mean loss."""
         values, targets = self.model.forced(params, batch, key, settings)
         return ForecastLoss(self.model.model).mean(values, targets), None
+
+
+def _every_state(cell: AbstractCell, p: Params, xs: Float[Array, "B T I"], valid: Bool[Array, "B T"]) -> State:
+    """The whole state after every step; padding leaves it as it is."""
+
+    def step(state: State, inputs: tuple[Array, Array]) -> tuple[State, State]:
+        x, there = inputs
+        new = jax.tree.map(partial(jnp.where, there[:, None]), cell.step(p, state, x), state)
+        return new, new
+
+    xs = jnp.where(valid[..., None], xs, 0)
+    _, states = jax.lax.scan(step, cell.zeros(p, len(xs)), (jnp.swapaxes(xs, 0, 1), valid.T))
+    every: State = jax.tree.map(lambda a: jnp.swapaxes(a, 0, 1), states)
+    return every
 
 
 def _lagged(a: Array, lag: int) -> Array:

@@ -55,7 +55,7 @@ const curves = (data, controls, plot) => {
       const known = trace.y.filter((value) => value !== null);
       return known.reduce((sum, value) => sum + value, 0) / known.length;
     });
-    const error = !/^(coverage|bias)/.test(name);  // of these less is not better, so that none is hopeless
+    const error = !data.diagonal && !/^(coverage|bias)/.test(name);  // of these less is not better, so that none is hopeless
     const near = traces.filter((trace, i) => !error || means[i] <= 4 * Math.min(...means.filter((mean) => !isNaN(mean))));
     const values = near.flatMap((trace) => trace.y).filter((value) => value !== null);
     const low = Math.min(0, ...values), high = 1.06 * Math.max(...values);

@@ -81,6 +81,8 @@ def run_backtest(
             units = part / UNITS
             if resume:
                 log(f"{sum(1 for _ in units.glob('*.parquet'))} units were finished before")
+            if config.backtest.audit:
+                log("looking for leaks of each model in the first fold")
             try:
                 with _Watch(config, log, part) as watch:
                     result = backtest(models, panel, on_event=watch, checkpoint=units, **folds)
