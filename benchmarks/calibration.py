@@ -48,10 +48,11 @@ def reals(horizon: int) -> AbstractForecaster:
     return Forecaster(Recursive(), horizon=horizon, output=StudentT())
 
 
+# Of 19, 39 or 99 errors and one more, 50, 80 and 95 % are whole numbers: no rank is rounded up.
 CASES = {
-    "hospital": Case(12, 1, 1, counts, {"n_windows": 20}),
-    "m3_monthly": Case(18, 1, 1, reals, {"n_windows": 20}),
-    "etth1": Case(24, 100, 24, reals, {"n_windows": 100, "step_size": 24}),
+    "hospital": Case(12, 1, 1, counts, {"n_windows": 19}),
+    "m4_hourly": Case(48, 1, 1, reals, {"n_windows": 39}),
+    "etth1": Case(24, 100, 24, reals, {"n_windows": 99, "step_size": 24}),
 }
 
 
