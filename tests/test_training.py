@@ -15,6 +15,7 @@ import optax
 import pandas as pd
 import pytest
 
+from tsrnn.training import loop
 from tsrnn.training.checkpoint import CheckpointMismatch
 from tsrnn.training.log import Record
 from tsrnn.training.loop import train, train_members
@@ -111,6 +112,22 @@ def test_ctrl_c_keeps_the_best_weights():
     params, history = run(report=report)
     assert (history.stop_reason, history.steps, history.best_step) == ("interrupted", 60, 60)
     assert (np.asarray(params) > 0.5).all()
+
+
+def test_ctrl_c_amid_a_chunk_of_steps_keeps_those_before_it(monkeypatch):
+    """The state is handed over to the steps, and is gone when they are broken off."""
+    scores, score = [], loop._score
+
+    def stop_in_the_third(*arguments):
+        scores.append(score(*arguments))
+        if len(scores) == 3:
+            raise KeyboardInterrupt
+        return scores[-1]
+
+    monkeypatch.setattr(loop, "_score", stop_in_the_third)
+    params, history = run(eval_every=20, max_steps=100)
+    assert (history.stop_reason, history.steps, history.best_step) == ("interrupted", 40, 40)
+    assert (np.asarray(params) > 0.3).all()
 
 
 def test_equal_losses_share_one_trace():

@@ -157,9 +157,11 @@ def train(
             for log in (training.logs if is_first() else ())
         ]
         before, saved = float(run.seconds), int(run.state.step)
+        done = saved, int(run.state.skipped)
         try:
             while not _ended(run, training):
-                n_steps = min(training.eval_every, training.max_steps - int(run.state.step))
+                done = int(run.state.step), int(run.state.skipped)
+                n_steps = min(training.eval_every, training.max_steps - done[0])
                 state, trace = run_steps(
                     run.state, data, key, _numbers(run, optimizer, training), settings,
                     loss_fn=loss_fn, sample=sample, optimizer=optimizer.structure, n_steps=n_steps,
@@ -177,6 +179,9 @@ def train(
                     report(record)
         except KeyboardInterrupt:
             stopped = True
+            if run.state.step.is_deleted():  # handed to a chunk of steps that does not count
+                step, skipped = map(jnp.asarray, done)
+                run = run._replace(state=run.state._replace(step=step, skipped=skipped))
     return run.best, _history(run, training, stopped, compile_seconds() - compiling)
 
 
