@@ -3,7 +3,8 @@
 Horizon and season are each set's own: those of its competition or benchmark, else two days, a month, a quarter of
 weeks or a year; 1 where the convention knows no season. The last windows of every series are forecast, a tenth of the
 shortest one but at least one and at most 20, from models that are fitted once, before the first of them. Figures are
-ratios of MASE, mean over cutoffs and then over series; series of which MASE is not defined are left out for both.
+ratios of MASE, mean over cutoffs and then over series; series of which MASE is not defined are left out for both, and
+a set that `SeasonalNaive` forecasts without error (``undefined``: one ends in zeros) has no ratio.
 ``--validation`` judges on as many rows before those, for whoever changes the defaults.
 
     python benchmarks/defaults.py [--quick] [--only NAME ...] [--validation] [--json FILE]
@@ -155,7 +156,7 @@ def run(case: Case, model: AbstractForecaster, folder: Path, *, validation: bool
         "windows": n_windows,
         "mase": round(mase["model"], 3),
         "seasonal_naive": round(mase["naive"], 3),
-        "ratio": round(mase["model"] / mase["naive"], 3),
+        "ratio": round(mase["model"] / mase["naive"], 3) if mase["naive"] > 0 else None,
         "seconds": round(time.perf_counter() - start, 1),
     }
 
@@ -180,8 +181,13 @@ def main() -> None:
         if len(rows) == 1:
             print("| " + " | ".join(row) + " |\n" + "|---" * len(row) + "|", file=sys.stderr)
         print("| " + " | ".join(map(str, row.values())) + " |", file=sys.stderr, flush=True)
-    ratios = np.array([row["ratio"] for row in rows])
-    figures = {"geo_mean_mase_ratio": round(float(np.exp(np.log(ratios).mean())), 3), "worst": float(ratios.max())}
+    ratios = np.array([row["ratio"] for row in rows if row["ratio"] is not None])
+    figures = {
+        "geo_mean_mase_ratio": round(float(np.exp(np.log(ratios).mean())), 3),
+        "worst": float(ratios.max()),
+        "sets": len(ratios),
+        "undefined": [row["set"] for row in rows if row["ratio"] is None],
+    }
     if args.json:
         args.json.write_text(json.dumps(figures | {"rows": rows}, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(figures))

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 import uuid
 from pathlib import Path
 
@@ -23,6 +24,18 @@ class Mortal(Drift):
         if self.last_fit is not None and not died.exists() and len(list(folder.glob("*.fit"))) >= self.last_fit:
             died.touch()
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Slow(Drift):
+    """`Drift` that writes down each fit, and takes its time."""
+
+    def __init__(self, *, horizon, folder):
+        super().__init__(horizon=horizon)
+        self.folder = folder
+
+    def _fit(self, panel):
+        (Path(self.folder) / f"{os.getpid()}-{uuid.uuid4().hex}.fit").touch()
+        time.sleep(600)
 
 
 class Doomed(Drift):

@@ -3,6 +3,11 @@
 Dask and Ray are large and no part of the test environment: ``pip install 'tsrnn[dask,ray]'`` and ``make slow`` run all.
 """
 
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from sklearn.linear_model import Ridge
@@ -87,3 +92,23 @@ def test_a_worker_killed_in_the_middle(df, engine, tmp_path):
 def test_units_that_no_worker_survives_end_the_run(df):
     with pytest.raises(RuntimeError, match=r"died 3 times in a row, and none of the 3 units left"):
         backtest(Doomed(horizon=3), df, engine="processes:2")
+
+
+def test_workers_end_with_a_run_that_was_killed(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[2]); from tests.mortal import Slow\n"
+        "import numpy as np, tsrnn\n"
+        "tsrnn.backtest({'a': Slow(horizon=1, folder=sys.argv[1]), 'b': Slow(horizon=1, folder=sys.argv[1])},"
+        " np.arange(20.0), engine='processes:2')\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, tmp_path, Path(__file__).parents[1]])
+    while len(workers := list(tmp_path.glob("*.fit"))) < 2:
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    alive, until = {int(file.name.split("-")[0]) for file in workers}, time.monotonic() + 60
+    while alive and time.monotonic() < until:
+        alive = {pid for pid in alive if Path(f"/proc/{pid}").exists()}
+        time.sleep(0.2)
+    assert not alive

@@ -141,6 +141,14 @@ def test_roughness_is_the_mean_second_difference_squared():
 ROLES = {"future_covariates": ["promo"], "past_covariates": ["load"]}
 
 
+def test_zeros_constants_and_billions_give_finite_gradients():
+    model, params, batch = problem()
+    gradient = compiled(jax.value_and_grad(lambda p, b: model.loss(p, b, jax.random.key(0))[0]))
+    for value in (0.0, 1.0, 1e9):
+        flat = {name: jnp.full_like(getattr(batch, name), value) for name in ("context", "target")}
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient(params, batch._replace(**flat))))
+
+
 def seasonal(n=90):
     """Panels of 81 to 96 rows a series share their programs."""
     rng = np.random.default_rng(0)

@@ -63,6 +63,15 @@ def test_a_report_says_all_that_there_is(result, training):
     assert lines[0]["validation loss"] == [1.2, 0.6, 0.4, 0.3, 0.24]
 
 
+def test_groups_of_series_have_a_table(result):
+    df = result.history.assign(region=lambda df: np.where(df["unique_id"] < "d", "north", "south"), size=1.0)
+    grouped = backtest(MODELS[:2], df, n_windows=2, static_covariates=["region", "size"], metrics=["mase"])
+    (table,) = (block for block in report(grouped) if block.heading == "mase by region")
+    assert table.frame[["region", "series"]].to_numpy().tolist() == [["north", 3], ["south", 3]]
+    expected = grouped.summary(by="region").set_index(["model", "region"])["mase"]
+    assert table.frame["Naive"].tolist() == expected["Naive"].tolist()
+
+
 def test_of_little_little_is_said():
     series = pd.Series(np.arange(20.0) % 3, index=pd.date_range("2024-01-01", periods=20), name="s")
     blocks = report(backtest(Naive(horizon=1), series, level=[], metrics=["coverage", "mae"]))
@@ -239,6 +248,7 @@ def test_it_fits_a_telephone(browse):
 
 def test_zooming_in_changes_the_axis_and_back(browse):
     shown = "document.querySelector('.plot').layout.xaxis.range.join()"
+    pick(browse, 1, W)
     before = browse.run(shown)
     browse.run(
         "Plotly.relayout(document.querySelector('.plot'), {'xaxis.range': ['2024-03-01', '2024-03-05']}).then(() => 0)"

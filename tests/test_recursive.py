@@ -139,6 +139,17 @@ def test_series_and_cutoffs_draw_their_own(fitted):
     assert other.shape == (6, 5)
 
 
+def test_paths_from_a_single_start(fitted):
+    """One to many: whole paths from one row a series; they go on from it, and are its own."""
+    df = gap_free(lengths=(30, 20, 25))
+    start = df.groupby("unique_id").tail(1)
+    paths = fitted.sample(start)
+    assert paths.shape == (9, 22)
+    assert np.isfinite(paths.iloc[:, 2:]).all(axis=None)
+    moved = fitted.sample(start.assign(y=start["y"] + 6)).iloc[:, 2:] - paths.iloc[:, 2:]
+    np.testing.assert_allclose(moved, 6, rtol=0.5)
+
+
 def test_predict_summarizes_the_paths(fitted):
     paths = fitted.sample()
     assert list(paths.columns) == ["unique_id", "ds", *(f"LSTM-path-{i}" for i in range(1, 21))]

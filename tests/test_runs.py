@@ -253,11 +253,15 @@ def test_nothing_is_overwritten(config, tmp_path, monkeypatch):
     assert all(re.fullmatch(r"runs/visits-\d{8}-\d{6}(-\d)?", f.as_posix()) and f.is_dir() for f in folders)
 
 
-def test_a_run_that_fails_leaves_nothing(config, tmp_path):
+def test_a_run_that_fails_leaves_nothing(config, tmp_path, monkeypatch):
     short = BacktestConfig.model_validate(config.model_dump() | {"backtest": {"horizon": 60}})
     out = tmp_path / "deep" / "out"
     with pytest.raises(DataError, match="too short"):
         run_backtest(short, out)
+    assert not out.parent.exists()  # found before anything is run
+    monkeypatch.setattr(SeasonalNaive, "_fit", lambda self, panel: 1 / 0)  # the first model: no unit is finished
+    with pytest.raises(ZeroDivisionError):
+        run_backtest(config, out)
     assert not any(out.parent.iterdir())
 
 

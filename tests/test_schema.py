@@ -55,6 +55,7 @@ def model(**spec):
         WHOLE,
         {"base": "a.yaml", "models": {"A": None, "B": {"season_length": 3}}, "backtest": {"refit": 2}},
         model(network="LSTM"),
+        model(type="ESRNN", season_lengths=[24, 168], context_length=336, training={"max_steps": 5}),
         model(
             network={"hidden_size": 3}, transforms=["Log1p", {"type": "Difference"}], optimizer={"learning_rate": 0.1}
         ),

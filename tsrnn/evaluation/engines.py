@@ -1,9 +1,12 @@
 """Where the work units of a backtest run: here, in processes of this machine, on a Dask or a Ray cluster, by joblib."""
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -16,6 +19,8 @@ Key = TypeVar("Key")
 Result = TypeVar("Result")
 
 _ATTEMPTS = 3  # in a row that lose a worker and finish nothing
+
+_WATCH_S = 2.0  # between two looks at whether the parent is alive
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,21 @@ def _keyed(key: Key, home: tuple[int, str], do: Callable[..., Result], *task: An
     if os.getpid() != process:
         os.environ.setdefault("NPROC", threads)
         os.environ["TSRNN_PROGRESS"] = "0"
+        if os.getppid() == process:
+            _end_with(process)
     return key, do(*task)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """End this process when its parent has been killed; joblib's would wait for work for ever."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _threads() -> str:

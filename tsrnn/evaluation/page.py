@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["report"]
 
 _FEW_SERIES, _FEW_CUTOFFS = 5, 8  # with fewer, tests of significance tell nothing
+_MANY_GROUPS = 20  # with more, a static covariate is a number or a name rather than a group
 
 
 def report(
@@ -45,6 +46,7 @@ def report(
     blocks += [
         _explorer(result, board, metric),
         *_errors(result, board, metric),
+        *_groups(result, board, metric),
         *_calibration(result, list(board["model"])),
     ]
     blocks += [*_significance(result, board, metric), *_training(training, list(board["model"]))]
@@ -120,6 +122,20 @@ def _errors(result: "BacktestResult", board: pd.DataFrame, metric: str) -> list[
         table = _sorted(result.summary(by=key), list(board["model"]))
         names = sorted(table.columns[2:], key=lambda name: name != metric)
         blocks.append(Curves(table[["model", key, *names]], key, heading, label=label))
+    return blocks
+
+
+def _groups(result: "BacktestResult", board: pd.DataFrame, metric: str) -> list[html.Block]:
+    """The metric that models are ranked by, for the series of each value of a static covariate that has a few."""
+    blocks: list[html.Block] = []
+    id_col, models = result.panel.schema.id_col, list(board["model"])
+    for name in result.panel.schema.static_covariates:
+        if name not in result.labels or not 1 < result.labels[name].nunique() <= _MANY_GROUPS:
+            continue
+        table = result.summary(base(metric), by=name).pivot(index=name, columns="model", values=metric)[models]
+        table.insert(0, "series", result.labels.groupby(name)[id_col].nunique())
+        heading = f"{metric} by {name}"
+        blocks.append(html.Table(table.rename_axis(columns=None).reset_index(), heading=heading))
     return blocks
 
 

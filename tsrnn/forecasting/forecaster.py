@@ -418,7 +418,8 @@ class Forecaster(AbstractForecaster):
         """Draw paths of the ``horizon`` steps after the end of every series, of a `Recursive` network.
 
         A path is one future that could be: its steps hang together, so that the distribution of anything that is
-        computed from a path, its sum or its highest value say, is that of the same over all paths.
+        computed from a path, its sum or its highest value say, is that of the same over all paths. A history of one row
+        will do, the single start that a path is generated from.
 
         Parameters
         ----------
@@ -576,6 +577,8 @@ class Forecaster(AbstractForecaster):
             raise ValueError("attribute is for networks whose forecasts are computed; Recursive() draws its own.")
         if steps is not None and not all(1 <= step <= self.horizon and step % 1 == 0 for step in steps):
             raise ValueError(f"steps must lie in 1 to horizon={self.horizon}, got {steps!r}.")
+        if self.stateful:
+            raise ValueError("attribute is for forecasts from a window; with stateful=True they come from all rows.")
         check_transforms(self._transform)
         series = np.arange(len(panel.ids), dtype=np.int32)
         rows, fitted = self._rows(longer, series, panel.lengths)

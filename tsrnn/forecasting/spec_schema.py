@@ -32,11 +32,12 @@ def definitions() -> dict[str, Schema]:
     >>> definitions()["SeasonalNaive"]["properties"]["season_length"]["anyOf"]
     [{'type': 'integer'}, {'type': 'null'}]
     """
-    models: dict[str, Callable[..., AbstractForecaster]] = MODELS | PRESETS
-    found = {name: _object(name, _parameters(name), builder) for name, builder in models.items()}
+    found = {name: _object(name, _parameters(name), cls) for name, cls in MODELS.items()}
+    presets = {f"{name} preset": _object(name, _parameters(name), preset) for name, preset in PRESETS.items()}
+    models = [{"enum": [*MODELS, *PRESETS]}, *map(_ref, [*found, *presets])]  # a network may be called as its preset
     plain = found["Forecaster"]  # which is meant where a network is given
     plain = plain | {"properties": plain["properties"] | {"type": False}, "required": ["network"]}
-    found["model"] = {"anyOf": [{"enum": list(models)}, *map(_ref, models), plain]}
+    found |= presets | {"model": {"anyOf": [*models, plain]}}
     for slot, classes in PARTS.items():
         first = next(iter(classes))
         for name, cls in classes.items():
@@ -74,7 +75,7 @@ def _ref(name: str) -> Schema:
 
 def _object(name: str, fields: Mapping[str, Schema], builder: Callable[..., Any], *, required: bool = True) -> Schema:
     """The mapping that stands for a class; ``type`` may be left out where that class is meant without it."""
-    docs = parameter_docs(builder)
+    docs = (parameter_docs(MODELS["Forecaster"]) if builder in PRESETS.values() else {}) | parameter_docs(builder)
     described = {key: schema | ({"description": docs[key]} if key in docs else {}) for key, schema in fields.items()}
     summary = (inspect.getdoc(builder) or "").split("\n\n")[0]
     return {

@@ -86,14 +86,13 @@ def run_backtest(
             try:
                 with _Watch(config, log, part) as watch:
                     result = backtest(models, panel, on_event=watch, checkpoint=units, **folds)
-            except BacktestInterrupted as stop:
-                if stop.result is None:
+            except (BacktestInterrupted, Exception) as stop:
+                if isinstance(stop, BacktestInterrupted) and stop.result is not None:
+                    result, stopped = stop.result, True
+                else:
+                    if units.is_dir():
+                        log(f"What was finished is kept; --out {folder} --resume goes on from there.")
                     raise
-                result, stopped = stop.result, True
-            except Exception:
-                if units.is_dir():
-                    log(f"What was finished is kept; --out {folder} --resume goes on from there.")
-                raise
             if result.audit is not None:
                 for name, verdict, detail in result.audit.itertuples(index=False):
                     log(f"audit of {name}: {verdict}" + (f": {detail}" if detail else ""))
