@@ -12,8 +12,8 @@ try:
 except ImportError:  # the frame wing is testable without it
     jax = None
 
-# Tests compile far more than they compute. JAX reads this when it starts, and so do the processes that tests start; with
-# `XLA_FLAGS=` in the environment, as in the Makefile's second run and its slow tests, programs are compiled as for users.
+# Tests compile far more than they compute. JAX reads this when it starts, in the processes that tests start too. With
+# `XLA_FLAGS=` set, as in the Makefile's second run and its slow tests, programs are compiled as they are for users.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 ROOT = Path(__file__).resolve().parents[1]

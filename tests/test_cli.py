@@ -132,7 +132,7 @@ def test_a_real_ctrl_c_keeps_what_was_finished(run_file, tmp_path):
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=120)
     assert (process.returncode, stdout) == (130, f"{out}\n"), stderr
-    assert stderr == "Stopped; what was finished is in\n"
+    assert stderr == f"Stopped; --out {out} --resume goes on from there. What was finished is in\n"
     finished = set(pd.read_csv(out / "leaderboard.csv")["model"])
     assert "Naive" in finished
     assert "GRU" not in finished

@@ -155,7 +155,7 @@ def test_compilation_is_a_part_of_the_time_and_paid_once():
     (_, first), (_, again) = run(Nested()), run(Nested())
     assert 0 < first.compile_seconds < first.seconds
     assert again.compile_seconds == 0
-    assert f"200 steps in {again.seconds:.1f} s, compiled in 0.0 s" in str(again)
+    assert str(again) == f"200 steps in {again.seconds:.1f} s"
 
 
 def test_the_bar_waits_for_compilation_and_leaves_two_lines(monkeypatch, capsys):

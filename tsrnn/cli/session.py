@@ -22,14 +22,13 @@ def exit_codes() -> Iterator[None]:
             yield
     except KeyboardInterrupt as stop:
         folder = getattr(stop, "folder", None)
-        typer.echo("Stopped." if folder is None else "Stopped; what was finished is in", err=True)
+        goes_on = f"Stopped; --out {folder} --resume goes on from there. What was finished is in"
+        typer.echo("Stopped." if folder is None else goes_on, err=True)
         if folder is not None:
             typer.echo(folder)
         raise typer.Exit(130) from None
     except (ValueError, OSError, ArithmeticError, ImportError) as error:
-        if (
-            isinstance(error, ImportError) and error.name is not None
-        ):  # not our sentence on an extra, but a broken module
+        if getattr(error, "name", None) is not None:  # a broken module, and not our sentence on an extra
             raise
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from None

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import BrokenProcessPool
@@ -140,7 +140,8 @@ def spread(
     left, lost = dict(tasks), 0
     while left:
         several = list(islice(left.items(), None if engine.streams else 2 * engine.n_jobs))
-        calls = [delayed(_keyed)(key, (os.getpid(), _threads()), do, *task) for key, task in several]
+        home = Home(os.getpid(), _threads(), engine.backend == "loky")
+        calls = [delayed(_keyed)(key, home, do, *task) for key, task in several]
         with engine.config():
             parallel = Parallel(return_as=engine.returns, batch_size=1, mmap_mode="c")
         try:
@@ -158,14 +159,21 @@ def spread(
                 ) from error
 
 
-def _keyed(key: Key, home: tuple[int, str], do: Callable[..., Result], *task: Any) -> tuple[Key, Result]:
+class Home(NamedTuple):
+    """The process that asks for a task, its threads, and whether its workers end with it."""
+
+    process: int
+    threads: str
+    is_parent: bool
+
+
+def _keyed(key: Key, home: Home, do: Callable[..., Result], *task: Any) -> tuple[Key, Result]:
     """Do a task in a worker that was set up like the process that asks for it."""
-    process, threads = home
-    if os.getpid() != process:
-        os.environ.setdefault("NPROC", threads)
+    if os.getpid() != home.process:
+        os.environ.setdefault("NPROC", home.threads)
         os.environ["TSRNN_PROGRESS"] = "0"
-        if os.getppid() == process:
-            _end_with(process)
+        if home.is_parent:
+            _end_with(home.process)
     return key, do(*task)
 
 

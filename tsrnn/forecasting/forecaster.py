@@ -572,7 +572,7 @@ class Forecaster(AbstractForecaster):
         ----------
         M. Sundararajan, A. Taly and Q. Yan (2017), Axiomatic attribution for deep networks, ICML, arXiv 1703.01365.
         """
-        panel, longer = self._ahead(df, future_df)
+        check_is_fitted(self, "history_")
         if isinstance(self.network, Recursive):
             raise ValueError("attribute is for networks whose forecasts are computed; Recursive() draws its own.")
         if steps is not None and not all(1 <= step <= self.horizon and step % 1 == 0 for step in steps):
@@ -580,6 +580,7 @@ class Forecaster(AbstractForecaster):
         if self.stateful:
             raise ValueError("attribute is for forecasts from a window; with stateful=True they come from all rows.")
         check_transforms(self._transform)
+        panel, longer = self._ahead(df, future_df)
         series = np.arange(len(panel.ids), dtype=np.int32)
         rows, fitted = self._rows(longer, series, panel.lengths)
         ends = panel.lengths.astype(np.int32)

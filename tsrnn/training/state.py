@@ -199,7 +199,8 @@ class History:
         best = self.valid_loss[self.valid_step == self.best_step]
         valid = f", best at step {self.best_step:,} (valid {best[0]:.4f})" if len(best) else ""
         ended = {"max_steps": "", "patience": ", out of patience", "interrupted": ", interrupted"}[self.stop_reason]
-        return f"{self.steps:,} steps in {self.seconds:.1f} s, compiled in {self.compile_seconds:.1f} s{valid}{ended}"
+        compiled = f", compiled in {self.compile_seconds:.1f} s" if self.compile_seconds >= 0.05 else ""
+        return f"{self.steps:,} steps in {self.seconds:.1f} s{compiled}{valid}{ended}"
 
     @property
     def steps(self) -> int:
