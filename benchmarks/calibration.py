@@ -48,8 +48,8 @@ def reals(horizon: int) -> AbstractForecaster:
     return Forecaster(Recursive(), horizon=horizon, output=StudentT())
 
 
-# Of 19, 39 or 99 errors and one more, 50, 80 and 95 % are whole numbers: no rank is rounded up. Cutoffs a whole day apart
-# would make of each step one hour of the day.
+# Of 19, 39 or 99 errors and one more, 50, 80 and 95 % are whole numbers: no rank is rounded up. Cutoffs whole days
+# apart would make of each step one hour of the day.
 CASES = {
     "hospital": Case(12, 1, 1, counts, {"n_windows": 19}),
     "m4_hourly": Case(48, 1, 1, reals, {"n_windows": 39}),
