@@ -22,21 +22,21 @@ SETS = {"tourism_quarterly": 4, "hospital": 12}
 """The sets and their seasons."""
 
 
-def parts(season: int) -> dict[str, dict[str, Any]]:
+def parts(season: int, context: int) -> dict[str, dict[str, Any]]:
     """What is changed."""
     return {
-        "as it is: LSTM, last, direct, two seasons": {},
+        "as it is: LSTM, last, direct": {},
         "normalization: standard": {"normalization": "standard"},
         "normalization: mean, no transform": {"normalization": "mean", "transforms": None},
         "normalization: none": {"normalization": "none"},
-        "start: last value, not last season": {"season_length": 1, "context_length": 2 * season},
-        "context: one season": {"context_length": season},
-        "context: three seasons": {"context_length": 3 * season},
+        "start: last value, not last season": {"season_length": 1},
+        "context: half": {"context_length": context // 2},
+        "context: one and a half": {"context_length": 3 * context // 2},
         "decoding: recursive": {"network": Recursive(), "output": StudentT()},
         "decoding: encoder-decoder": {"network": Seq2Seq()},
         "segments: SegRNN of one season": {"network": SegRNN(segment_length=season)},
         "output: point by squared error": {"output": Point()},
-        "cell width: 16": {"network": LSTM(hidden_size=16)},
+        "width: 16": {"network": LSTM(hidden_size=16)},
     }
 
 
@@ -50,7 +50,7 @@ def main() -> None:
     table: dict[str, dict[str, float]] = {}
     for name in args.only or list(SETS)[: 1 if args.quick else None]:
         case = CASES[name]
-        for part, changed in list(parts(SETS[name]).items())[: 2 if args.quick else None]:
+        for part, changed in list(parts(SETS[name], 2 * case.horizon).items())[: 2 if args.quick else None]:
             ratios = []
             for seed in args.seeds:
                 model = Forecaster(**{"network": LSTM(), "horizon": case.horizon, "random_state": seed} | changed)
