@@ -62,8 +62,9 @@ def content_hash(frame: pd.DataFrame) -> str:
 
     Examples
     --------
-    >>> content_hash(pd.DataFrame({"y": [1.0, 2.0]}))[:8]
-    '0e31c0f8'
+    >>> frame = pd.DataFrame({"y": [1.0, 2.0]})
+    >>> content_hash(frame) == content_hash(frame.copy()), content_hash(frame) == content_hash(frame + 1)
+    (True, False)
     """
     digest = hashlib.sha256("\x1f".join(map(str, frame.columns)).encode())
     digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
