@@ -19,7 +19,7 @@ demo: $(READY)  ## backtest LSTM and GRU against the baselines on weekly CO2
 
 test: $(READY)  ## all tests but the slow ones, then the wheel in a clean environment
 	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
-	TSRNN_NATIVE=0 XLA_FLAGS= $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 $(WITHOUT_KERNELS)
+	TSRNN_NATIVE=0 $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0 $(WITHOUT_KERNELS)
 	$(BIN)/python tests/smoke_wheel.py
 
 lint: $(READY)  ## style, format, types, import rules

@@ -13,7 +13,7 @@ except ImportError:  # the frame wing is testable without it
     jax = None
 
 # Tests compile far more than they compute. JAX reads this when it starts, in the processes that tests start too. With
-# `XLA_FLAGS=` set, as in the Makefile's second run and its slow tests, programs are compiled as they are for users.
+# `XLA_FLAGS=` set, as in `make slow`, programs are compiled as they are for users.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 ROOT = Path(__file__).resolve().parents[1]
