@@ -179,7 +179,7 @@ def backtest(
         name: model.default_level if level is None else tuple(level) if model.default_level else ()
         for name, model in named.items()
     }
-    kept = None if checkpoint is None else Checkpoint(Path(checkpoint))
+    kept = None if checkpoint is None else Checkpoint(Path(checkpoint), longer)
     where = None if engine is None else find_engine(engine)
     shards = where is not None or kept is not None
     units = make_units(named, folds.groups(refit), levels, warm_start=warm_start, shards=shards)
@@ -251,7 +251,7 @@ def _run_all(
     """Run the units that are not finished, and keep what comes of each."""
     left = []
     for unit in units:
-        parts = None if checkpoint is None else checkpoint.load(unit, panel.select(unit.first, unit.last))
+        parts = None if checkpoint is None else checkpoint.load(unit)
         if parts is None:
             left.append(unit)
         for part in parts or ():
@@ -265,7 +265,7 @@ def _run_all(
         for part in parts:
             collector.add(unit, part)
         if checkpoint is not None:  # after the event: who hears it has what belongs to a finished unit
-            checkpoint.save(unit, panel.select(unit.first, unit.last), parts)
+            checkpoint.save(unit, parts)
 
 
 def _run_here(unit: Unit, panel: Panel, collector: Collector) -> list[Part]:

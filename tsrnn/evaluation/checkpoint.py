@@ -23,22 +23,17 @@ class Checkpoint:
     ----------
     folder : Path
         Created when the first unit is kept.
+    panel : Panel
+        The data of all units.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, panel: Panel) -> None:
+        self.folder, self.panel = folder, panel
+        self._hashes: dict[tuple[int, int], str] = {}
 
-    def load(self, unit: Unit, panel: Panel) -> list[Part] | None:
-        """What came of a unit; None if it was not finished.
-
-        Parameters
-        ----------
-        unit : Unit
-            The unit.
-        panel : Panel
-            Its series.
-        """
-        file = self._file(unit, panel)
+    def load(self, unit: Unit) -> list[Part] | None:
+        """What came of a unit; None if it was not finished."""
+        file = self._file(unit)
         if not file.exists():
             return None
         frame = pd.read_parquet(file)
@@ -50,7 +45,7 @@ class Checkpoint:
             row += rows
         return parts
 
-    def save(self, unit: Unit, panel: Panel, parts: list[Part]) -> None:
+    def save(self, unit: Unit, parts: list[Part]) -> None:
         """Keep what came of a unit: the file is there as a whole, or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
         told = ("fold", "start", "fit_s", "predict_s")
@@ -61,16 +56,23 @@ class Checkpoint:
             "parts": [{name: getattr(part, name) for name in told} for part in parts],
             "shapes": [part.values.shape for part in parts],
         }
-        file = self._file(unit, panel)
+        file = self._file(unit)
         written = file.with_suffix(f".{os.getpid()}.part")
         frame.to_parquet(written, index=False)
         written.replace(file)
 
-    def _file(self, unit: Unit, panel: Panel) -> Path:
+    def _file(self, unit: Unit) -> Path:
         folds = [(group.starts, group.ends, group.gap, group.horizon) for group in unit.groups]
         try:
             model = unit.model._plain()
         except TypeError:
             model = unit.model.get_params(deep=False)
         kind = f"{type(unit.model).__module__}.{type(unit.model).__qualname__}"
-        return self.folder / f"{joblib.hash((version('tsrnn'), kind, model, folds, unit.quantiles, panel))}.parquet"
+        data = self._hash(unit.first, unit.last)
+        return self.folder / f"{joblib.hash((version('tsrnn'), kind, model, folds, unit.quantiles, data))}.parquet"
+
+    def _hash(self, first: int, last: int) -> str:
+        """Hash of some series, found once for all models and folds."""
+        if (first, last) not in self._hashes:
+            self._hashes[first, last] = str(joblib.hash(self.panel.select(first, last)))
+        return self._hashes[first, last]
