@@ -19,8 +19,6 @@ steps. The cost of an additional cutoff, in microseconds, is what 2,000 of them 
 import argparse
 import json
 import logging
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -33,7 +31,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from training import BATCH, CONTEXT, HORIZON, PEERS, frame, rounded
+from training import BATCH, CONTEXT, HORIZON, PEERS, frame, measure, rounded
 
 HIDDEN = 64
 QUIET = {"enable_progress_bar": False, "logger": False, "enable_checkpointing": False, "enable_model_summary": False}
@@ -232,14 +230,7 @@ def main() -> None:
             torch.set_num_threads(2)
         print(json.dumps({"refit": refit, "passes": passes}[what](library, *map(int, rest))))
         return
-    figures: dict[str, Any] = {}
-    for name, part in PARTS.items():
-        if args.only in (None, name):
-            figures |= rounded(part(args.quick))
-    figures["machine"] = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps({key: value for key, value in figures.items() if key not in PARTS}))
+    measure(PARTS, args, PARTS)
 
 
 PARTS: dict[str, Callable[[bool], dict[str, Any]]] = {"refit": refits, "onepass": one_pass}

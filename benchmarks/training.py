@@ -28,7 +28,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -307,6 +307,20 @@ def rounded(value: Any) -> Any:
     return round(value, 3) if isinstance(value, float) else value
 
 
+def measure(
+    parts: Mapping[str, Callable[[bool], dict[str, Any]]], args: argparse.Namespace, long: Collection[str]
+) -> None:
+    """Measure the parts asked for; write all figures to the file asked for, and print them without the long ones."""
+    figures: dict[str, Any] = {}
+    for name, part in parts.items():
+        if args.only in (None, name):
+            figures |= rounded(part(args.quick))
+    figures["machine"] = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps({key: value for key, value in figures.items() if key not in long}))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one case, 50 steps, few turns")
@@ -318,14 +332,7 @@ def main() -> None:
         what, *rest = args.child
         {"run": run, "cold": cold}[what](*(int(a) if a.isdigit() else a for a in rest))
         return
-    figures: dict[str, Any] = {}
-    for name, part in PARTS.items():
-        if args.only in (None, name):
-            figures |= rounded(part(args.quick))
-    figures["machine"] = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps({key: value for key, value in figures.items() if key not in ("rows", "engine", "cold_start")}))
+    measure(PARTS, args, ("rows", "engine", "cold_start"))
 
 
 PARTS: dict[str, Callable[[bool], dict[str, Any]]] = {
