@@ -72,12 +72,13 @@ def by_hand(rules, rows):
                 fell = last[c] - value >= 0.1 * (high - low)
                 if rules.counter[c] and fell and value <= low + 0.1 * (last[c] - low):
                     flag |= Flag.RESET
-                jump = abs(value - last[c]) >= 10 * rules.change[c]
+                jump = abs(value - last[c]) >= 20 * rules.change[c] and low <= last[c] <= high
                 for i, (factor, offset) in enumerate(UNITS):
                     old = (value - offset) / factor
                     middle, width = (low + high) / 2, high - low
                     likely = not low <= value <= high and abs(old - middle) <= width * (1 + 1e-12)
-                    near = abs(old - last[c]) <= 2 * rules.change[c] * np.sqrt(max(since / rules.interval, 1))
+                    near = abs(old - last[c]) <= rules.change[c] * np.sqrt(max(since / rules.interval, 1))
+                    near &= abs(last[c] * factor + offset - last[c]) >= 20 * rules.change[c]
                     runs[i, c] = (1 if jump and near else runs[i, c] + (runs[i, c] > 0)) if likely else 0
                 flag |= Flag.UNIT if runs[:, c].max() >= 5 else 0
                 last[c], seen[c] = value, time
@@ -129,7 +130,7 @@ def test_every_finding_is_a_kind_of_event():
 def smooth(n=600, seed=0):
     """Training: an hourly sensor that wanders between 10 and 20."""
     times = pd.date_range("2024-01-01", periods=n, freq="h").as_unit("ns").asi8
-    wave = 15 + 4 * np.sin(np.arange(n) / 9) + np.random.default_rng(seed).normal(0, 0.02, n)
+    wave = 15 + 4 * np.sin(np.arange(n) / 30) + np.random.default_rng(seed).normal(0, 0.02, n)
     return rows_of(times, wave)
 
 

@@ -35,11 +35,11 @@ back and values in another unit go on at another level."""
 
 UNITS = tuple(
     (factor, offset)
-    for scale, shift in ((10, 0), (100, 0), (1000, 0), (1.8, 32), (1, 273.15), (0.3048, 0), (6.894757, 0))
+    for scale, shift in ((10, 0), (100, 0), (1000, 0), (1.8, 32), (0.3048, 0), (6.894757, 0))
     for factor, offset in ((scale, shift), (1 / scale, -shift / scale))
 )
-"""Factor and offset of a value in another unit: powers of ten, Celsius to Fahrenheit and to Kelvin, feet to metres, psi
-to kPa; each both ways."""
+"""Factor and offset of a value in another unit: powers of ten, Celsius to Fahrenheit, feet to metres, psi to kPa; each
+both ways."""
 
 NEVER = int(np.iinfo(np.int64).max)
 """A duration that is not reached."""
@@ -48,7 +48,7 @@ _BEFORE = np.iinfo(np.int64).min  # the highest stamp before the first row
 _OVER = 2**62  # more readings than there ever are
 _FELL = 0.1  # of what a counter has reached is left, at most, when it fell back; and of the span of training it fell
 _SUSTAINED = 5  # readings in another unit that make it certain
-_NEAR, _FAR = 2.0, 10.0  # usual changes: how near to the reading before it a value is in its old unit, how far as it is
+_NEAR, _FAR = 1.0, 20.0  # usual changes: how near to the reading before it a value is in its old unit, how far as it is
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +172,8 @@ class FittedQuality:
         """Which cells hold a mark of missing values."""
         span = self.high - self.low
         marked = (values < self.low - span) | (values > self.high + span)
-        marked[marked] = np.isin(values[marked], self.sentinels)
+        if marked.any():
+            marked[marked] = np.isin(values[marked], self.sentinels)
         return marked | np.isin(values, self.marks) if len(self.marks) else marked
 
     def _in_other_unit(
@@ -183,18 +184,20 @@ class FittedQuality:
         In their old unit the first of them goes on from the reading before it, while it jumps as it stands; and all lie
         outside the values of training as they stand, and among them in the old unit.
         """
-        jump = reading & (np.abs(values - before) >= _FAR * self.change)
+        outside = reading & ((values < self.low) | (values > self.high))
+        known = outside & (before >= self.low) & (before <= self.high)
+        known &= np.abs(values - before) >= _FAR * self.change
         moved = np.zeros(values.shape, bool)
-        if not (jump.any() or runs.any()):
+        if not known.any() and not runs.any():
             return runs, moved
         after = np.zeros_like(runs)
-        outside = reading & ((values < self.low) | (values > self.high))
         slack = (self.high - self.low) / 2
         near = _NEAR * self.change * np.sqrt(np.maximum(since / self.interval, 1))
         for i, (factor, offset) in enumerate(UNITS):
             old = (values - offset) / factor
             likely = outside & (old >= self.low - slack) & (old <= self.high + slack)
-            first = likely & jump & (np.abs(old - before) <= near)
+            first = likely & known & (np.abs(old - before) <= near)
+            first &= np.abs(before * factor + offset - before) >= _FAR * self.change
             total = np.cumsum(likely, axis=0)
             begun = np.where(first, total - 1, _OVER)
             base = _held(np.where(runs[i] > 0, -runs[i], _OVER), begun, _latest(first | (reading & ~likely)))[1:]
