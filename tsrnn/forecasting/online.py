@@ -144,7 +144,7 @@ class AbstractOnlinePredictor(AbstractPredictor):
 
     def restore(self, weights: dict[str, NDArray[Any]]) -> Self:
         """A fitted clone with these weights."""
-        fitted = clone(self)
+        fitted: Self = clone(self)
         fitted.location_, fitted.spread_ = weights["location"], weights["spread"]
         params = _unflatten({name: weights[name] for name in weights.keys() - {"location", "spread"}}, sep="/")
         fitted._take(params["params"])
@@ -497,13 +497,14 @@ def _regressed(learned: _Learned, order: int, ridge: float) -> tuple[dict[str, A
 def _settings(model: AbstractOnline, params: Any, learned: _Learned, room: int, validation: float) -> dict[str, Any]:
     """What `tsrnn.nn.online.ChunkLoss` reads of a recording."""
     mean, scale, known = _passed(model, params, learned)
+    unit = np.asarray(params["scale"])
     arrays = {
         "x": learned.x,
         "last": learned.last,
         "age": learned.age,
         "elapsed": learned.elapsed,
-        "miss": np.where(known, (learned.sensors - mean) / params["scale"], np.nan),
-        "wide": scale / params["scale"],
+        "miss": np.where(known, (learned.sensors - mean) / unit, np.nan),
+        "wide": scale / unit,
     }
     missing = {"x": np.nan, "last": 0.0, "age": 0.0, "elapsed": 1.0, "miss": np.nan, "wide": 1.0}
     n = len(learned.x)
