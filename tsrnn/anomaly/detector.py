@@ -12,11 +12,12 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from tsrnn.anomaly import artifact
+from tsrnn.anomaly.base import AbstractScorer, Evidence
 from tsrnn.anomaly.events import find_events
 from tsrnn.anomaly.quality import Recording, choose_sensors
-from tsrnn.anomaly.scorers import SCORERS, AbstractScorer, Rows
+from tsrnn.anomaly.scorers import SCORERS
 from tsrnn.anomaly.statistics import highest, joint_score, robust_scale, scale_floor
-from tsrnn.anomaly.thresholds import return_level
+from tsrnn.anomaly.thresholds import ReturnLevel
 from tsrnn.data import Frequency, Panel
 from tsrnn.data.validation import check_lengths
 from tsrnn.forecasting.base import AbstractForecaster
@@ -40,7 +41,7 @@ class AnomalyDetector(BaseEstimator):
         given a count of time steps instead of stamps (a `SeasonalNaive` needs its ``season_length``): training rows
         seldom hold enough days and weeks for a network to learn the calendar, and what it learns from too few is
         wrong ever after.
-    scorers : sequence of str, default ("jump", "unrest", "drift", "stuck", "disagreement")
+    scorers : sequence of str, default ("mahalanobis", "unrest", "drift", "disagreement")
         Kinds of evidence, see `tsrnn.anomaly.scorers`: a spike and a slow fault are seen by different ones. A row's
         score is that of the scorer that is farthest above its own alarm line.
     span : int, default 60
@@ -50,7 +51,7 @@ class AnomalyDetector(BaseEstimator):
     false_alarm_every : int or str, default 10000
         How rarely healthy rows may cross the alarm line, all scorers together: in rows, or as a duration like
         ``"30D"``. The line of each scorer is an extrapolation from the largest scores in blocks of the calibration
-        rows; see `tsrnn.anomaly.thresholds.return_level` for how far to trust it.
+        rows; see `tsrnn.anomaly.thresholds.ReturnLevel` for how far to trust it.
     merge_gap : int, default 60
         Alarms at most this many time steps apart are one event.
     min_rows : int, default 1
@@ -85,14 +86,14 @@ class AnomalyDetector(BaseEstimator):
     >>> table.loc[700, "temp"] = 35.0
     >>> detector = AnomalyDetector(Naive(horizon=1)).fit(table[:500])
     >>> detector.detect(table)[["start", "kind", "sensors"]].values.tolist()
-    [[700, 'jump', 'temp 100 %']]
+    [[700, 'mahalanobis', 'temp 100 %']]
     """
 
     def __init__(
         self,
         forecaster: AbstractForecaster,
         *,
-        scorers: Sequence[str] = ("jump", "unrest", "drift", "stuck", "disagreement"),
+        scorers: Sequence[str] = ("mahalanobis", "unrest", "drift", "disagreement"),
         span: int = 60,
         calibration: float = 0.3,
         false_alarm_every: int | str = 10_000,
@@ -158,17 +159,19 @@ class AnomalyDetector(BaseEstimator):
         residuals = self._discounted(recording, expected)
         _, least = robust_scale(residuals[learned], scale_floor(recording.values[learned]))
         self.location_, self.scale_ = robust_scale(residuals[~learned], np.nan_to_num(least))
-        rows = Rows(recording.values, self._standardised(residuals), learned, ~learned)
-        self.scorers_: dict[str, AbstractScorer] = {name: SCORERS[name].fit(rows, self.span) for name in self.scorers}
+        evidence = self._evidence(recording, expected)
+        self.scorers_: dict[str, AbstractScorer] = {
+            name: SCORERS[name].fit(evidence, ~learned, self.span) for name in self.scorers
+        }
         self.limits_: dict[str, float] = {}
         self.notes_ = [*notes, *recording.notes]
         for name, scorer in self.scorers_.items():
-            parts = scorer(rows)[~learned]
-            limit = return_level(joint_score(parts), every * len(self.scorers), self.span)
+            parts = scorer.step(scorer.start(), evidence)[1][~learned]
+            limit = ReturnLevel.fit(joint_score(parts), every * len(self.scorers), self.span).height
             self.limits_[name] = max(1.0, limit)
             blind = [sensor for sensor, mute in zip(names, np.isnan(parts).all(axis=0), strict=True) if mute]
             if blind:
-                self.notes_.append(f"The scorer {name!r} says nothing about {', '.join(blind)}: {scorer.blind}.")
+                self.notes_.append(f"The scorer {name!r} says nothing about {', '.join(blind)}.")
         return self
 
     def score(self, df: pd.DataFrame) -> pd.DataFrame:
@@ -196,9 +199,8 @@ class AnomalyDetector(BaseEstimator):
         check_is_fitted(self, "limits_")
         recording = Recording.read(df.rename(columns=str), self.time_col_, self.sensors_, self.freq_)
         expected = self._expected(recording)
-        none = np.zeros(len(df), bool)
-        rows = Rows(recording.values, self._standardised(self._discounted(recording, expected)), none, none)
-        parts = {name: scorer(rows) for name, scorer in self.scorers_.items()}
+        evidence = self._evidence(recording, expected)
+        parts = {name: scorer.step(scorer.start(), evidence)[1] for name, scorer in self.scorers_.items()}
         joint = np.stack([joint_score(part) / self.limits_[name] for name, part in parts.items()])
         single = np.stack([np.sqrt(part) / self.limits_[name] for name, part in parts.items()])
         back = np.argsort(recording.order)
@@ -316,8 +318,9 @@ class AnomalyDetector(BaseEstimator):
         """Residuals, those after a gap made smaller."""
         return np.asarray((recording.values - expected) / np.sqrt(1 + recording.missing_before()))
 
-    def _standardised(self, residuals: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray((residuals - self.location_) / self.scale_)
+    def _evidence(self, recording: Recording, expected: NDArray[np.float64]) -> Evidence:
+        scale = self.scale_ * np.sqrt(1 + recording.missing_before())
+        return Evidence(recording.values, expected, scale, np.full(len(self.scale_), np.inf), np.ones(len(scale)))
 
 
 def training_rows(n_rows: int, fraction: float = 0.15) -> int:
