@@ -76,7 +76,7 @@ def fitted():
 
 
 def test_parameters_are_stored_as_given_nested_and_cloned():
-    forecaster, scorers = Naive(horizon=1), ("jump", "stuck")
+    forecaster, scorers = Naive(horizon=1), ("mahalanobis", "unrest")
     detector = AnomalyDetector(forecaster, scorers=scorers, span=30, false_alarm_every="7D")
     assert detector.get_params(deep=False) == {
         "forecaster": forecaster, "scorers": scorers, "span": 30, "calibration": 0.3, "false_alarm_every": "7D",
@@ -88,7 +88,7 @@ def test_parameters_are_stored_as_given_nested_and_cloned():
     assert forecaster.horizon == 1
     assert repr(detector) == (
         "AnomalyDetector(false_alarm_every='7D', forecaster=Naive(horizon=1),\n"
-        "                scorers=('jump', 'stuck'), span=30)"
+        "                scorers=('mahalanobis', 'stuck'), span=30)"
     )
 
 
@@ -113,7 +113,7 @@ def test_before_fit(method):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"scorers": ("jump", "spik")}, "'spik' is not a known scorer; choose from 'jump', 'unrest'"),
+        ({"scorers": ("mahalanobis", "spik")}, "'spik' is not a known scorer; choose from 'mahalanobis', 'unrest'"),
         ({"scorers": ()}, "no scorers are given"),
         ({"calibration": 1.0}, "calibration is a share"),
         ({"span": 0}, "span must be at least 1"),
@@ -220,7 +220,7 @@ def test_data_coming_back_after_an_outage_are_no_alarm():
     detector = AnomalyDetector(Naive(horizon=1)).fit(walk[:2000])
     away = np.abs(level[2500:] - level[2499])
     back = 2500 + int(away.argmax())
-    assert away.max() > 3 * detector.limits_["jump"] * detector.scale_[0]  # as one step it would be an alarm
+    assert away.max() > 3 * detector.limits_["mahalanobis"] * detector.scale_[0]  # as one step it would be an alarm
     assert len(detector.detect(walk.drop(index=range(2500, back)))) == 0
 
 
@@ -331,9 +331,9 @@ def slow(df):
 @pytest.mark.parametrize(
     ("fault", "kinds", "sensor"),
     [
-        (spike, {"jump"}, "ambient"),
+        (spike, {"mahalanobis"}, "ambient"),
         (freeze, {"stuck"}, "ambient"),
-        (shift, {"jump", "disagreement"}, "current"),
+        (shift, {"mahalanobis", "disagreement"}, "current"),
         (slow, {"disagreement"}, "flow"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -400,7 +400,7 @@ def network():
     forecaster = Forecaster(
         GRU(hidden_size=8), horizon=1, context_length=16, output=Point(), training=Training(max_steps=40, batch_size=32)
     )
-    return AnomalyDetector(forecaster, span=30, scorers=("jump", "drift", "disagreement")).fit(df[:500]), df
+    return AnomalyDetector(forecaster, span=30, scorers=("mahalanobis", "drift", "disagreement")).fit(df[:500]), df
 
 
 def test_a_network_learns_all_sensors_jointly(network):

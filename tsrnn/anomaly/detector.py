@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from tsrnn.anomaly import artifact
 from tsrnn.anomaly.base import AbstractScorer, AbstractThreshold, Evidence, Judged, Line, Rows, State, Verdict
 from tsrnn.anomaly.checks import FittedQuality
-from tsrnn.anomaly.events import EventRules, FittedEvents
+from tsrnn.anomaly.events import EventRules
 from tsrnn.anomaly.rows import Columns, choose_sensors, describe
 from tsrnn.anomaly.rules import Quality, duration
 from tsrnn.anomaly.scorers import SCORERS, one_sided
