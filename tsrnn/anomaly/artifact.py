@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from tsrnn.forecasting.predictor import AbstractPredictor
+
 __all__ = ["FORMAT", "read", "write"]
 
 FORMAT = 2
@@ -99,9 +101,10 @@ def _packed(value: Any, name: str, arrays: Arrays) -> Any:
         return [_packed(part, f"{name}/{i}", arrays) for i, part in enumerate(value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _object(value, {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}, name, arrays)
-    if hasattr(value, "restore"):  # a fitted predictor
-        given = value.get_params(deep=False)
-        return _object(value, given, name, arrays) | {"weights": _packed(value.weights(), f"{name}/weights", arrays)}
+    if isinstance(value, AbstractPredictor):
+        packed = _object(value, value.get_params(deep=False), name, arrays)
+        fitted = {"weights": _packed(value.weights(), f"{name}/weights", arrays)} if hasattr(value, "df_") else {}
+        return packed | fitted
     if value is None or isinstance(value, str | bool | int | float):
         return value
     raise TypeError(f"{name} is {value!r}, which cannot be saved; use numbers, texts and values of tsrnn.")
