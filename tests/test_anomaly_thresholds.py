@@ -177,7 +177,9 @@ def test_p_values_of_healthy_rows_are_what_they_say(name):
 
 def test_quantile_and_conformal_by_counting():
     scores = np.random.default_rng(9).permutation(1000).astype(float)
-    assert (scores > Quantile.fit(scores, 100, 1).height).sum() == 9  # of 1,000 rows one in 100, the line itself with it
+    assert (
+        scores > Quantile.fit(scores, 100, 1).height
+    ).sum() == 9  # of 1,000 rows one in 100, the line itself with it
     line = Conformal.fit(scores, 1000, 10)
     maxima = scores.reshape(-1, 10).max(axis=1)
     new = np.linspace(900, 1000, 400)

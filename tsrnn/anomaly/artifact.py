@@ -92,9 +92,11 @@ def _packed(value: Any, name: str, arrays: Arrays) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": str(value)}
     if isinstance(value, Mapping):
-        return {"dict": {str(key): _packed(part, f"{name}/{key}", arrays) for key, part in value.items()}} if name else {
-            key: _packed(part, key, arrays) for key, part in value.items()
-        }
+        return (
+            {"dict": {str(key): _packed(part, f"{name}/{key}", arrays) for key, part in value.items()}}
+            if name
+            else {key: _packed(part, key, arrays) for key, part in value.items()}
+        )
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return _object(value, value._asdict(), name, arrays)
     if isinstance(value, list | tuple):

@@ -52,12 +52,11 @@ class _Prepared(NamedTuple):
 
     detector: "AnomalyDetector"
     rows: Rows
-    verdict: Verdict
     observed: Observed
     known: int
 
 
-class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
+class AnomalyDetector(OutlierMixin, BaseEstimator):
     """Find rows of a sensor table that were not to be expected, from a state that is carried from row to row.
 
     A row walks through five stages: rules of quality say what is to be believed, a predictor what was to be expected,
@@ -217,7 +216,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def start(self) -> State:
         """The state before the first row of a stream."""
         check_is_fitted(self, "hold_")
-        parts = {"quality": self.quality_.start(), "predictor": self.predictor_.start()}
+        stages = {"quality": self.quality_, "predictor": self.predictor_, "events": self.events_}
+        parts = {stage: fitted.start() for stage, fitted in stages.items()}
         parts |= {f"scorer.{name}": scorer.start() for name, scorer in self.scorers_.items()}
         parts |= {f"threshold.{name}": threshold.start() for name, threshold in self.thresholds_.items()}
         return _joined(parts)
@@ -283,9 +283,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     def frame(self, judged: Judged, stamps: "pd.Series[Any]") -> pd.DataFrame:
         """What was judged as a table; see `score`."""
         columns: dict[str, Any] = {self.columns_.time_col: stamps.array}
-        parts = zip(
-            self.columns_.sensors, judged.mean.T, judged.scale.T, judged.heights.T, judged.flags.T, strict=True
-        )
+        parts = zip(self.columns_.sensors, judged.mean.T, judged.scale.T, judged.heights.T, judged.flags.T, strict=True)
         for sensor, mean, scale, height, flags in parts:
             columns[f"{sensor}-expected"], columns[f"{sensor}-scale"] = mean, scale
             columns[f"{sensor}-score"], columns[f"{sensor}-flags"] = height, flags
@@ -337,28 +335,36 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             As of `tsrnn.anomaly.events.EventRules`, in time order.
         """
         rows, stamps = self.columns_.read(df)
-        _, judged = self.judge(self.start() if state is None else state, rows)
-        after, closed = self.events_.step(self.events_.start(), judged)
-        found = pd.concat([closed, self.events_.finish(after)], ignore_index=True)
-        return self.stamped(found.sort_values("start", kind="stable", ignore_index=True), stamps)
+        after, _, closed = self.follow(self.start() if state is None else state, rows)
+        return self.stamped([closed, self.open_events(after)], stamps)
 
-    def stamped(self, events: pd.DataFrame, stamps: "pd.Series[Any]") -> pd.DataFrame:
-        """Events with their times as the stamps of a table stand there."""
+    def follow(self, state: State, rows: Rows) -> tuple[State, Judged, pd.DataFrame]:
+        """`judge` rows, and gather the events that end in them; their times are as in ``rows``."""
+        after, judged = self.judge(state, rows)
+        parts = _parted(after)
+        parts["events"], closed = self.events_.step(parts["events"], judged)
+        return _joined(parts), judged, closed
+
+    def open_events(self, state: State) -> pd.DataFrame:
+        """Events that have begun and not ended in the rows that a state comes from."""
+        return self.events_.finish(_parted(state)["events"])
+
+    def stamped(self, found: Sequence[pd.DataFrame], stamps: "pd.Series[Any]") -> pd.DataFrame:
+        """Events in time order, with their times as the stamps of a table stand there."""
+        events = pd.concat(found, ignore_index=True).sort_values("start", kind="stable", ignore_index=True)
         if not pd.api.types.is_datetime64_any_dtype(stamps):
             return events
         zone = getattr(stamps.dtype, "tz", None)
-        times = {
-            name: pd.to_datetime(events[name], utc=zone is not None) for name in ("start", "end", "peak")
-        }
+        times = {name: pd.to_datetime(events[name], utc=zone is not None) for name in ("start", "end", "peak")}
         return events.assign(**{n: t.dt.tz_convert(zone) if zone is not None else t for n, t in times.items()})
 
     def score_samples(self, df: pd.DataFrame) -> Floats:
         """scikit-learn's sign: minus the score, so that higher is more normal; 0 where nothing was to be believed."""
-        return -np.nan_to_num(self.score(df)["score"].to_numpy())
+        return np.asarray(-np.nan_to_num(self.score(df)["score"].to_numpy()))
 
     def decision_function(self, df: pd.DataFrame) -> Floats:
         """`score_samples` less ``offset_``: below 0 is an outlier."""
-        return self.score_samples(df) - self.offset_
+        return np.asarray(self.score_samples(df) - self.offset_)
 
     def predict(self, df: pd.DataFrame) -> NDArray[np.int64]:
         """-1 for an outlier, 1 for any other row."""
@@ -424,7 +430,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             if side not in _SIDES:
                 raise ValueError(f"{side!r} is no side; choose from {', '.join(map(repr, _SIDES))}.")
 
-    def _prepare(self, df: pd.DataFrame, time_col: str, sensors: Sequence[str] | None, inputs: Sequence[str]) -> _Prepared:
+    def _prepare(
+        self, df: pd.DataFrame, time_col: str, sensors: Sequence[str] | None, inputs: Sequence[str]
+    ) -> _Prepared:
         """Read the rows of training and judge their quality."""
         self.columns_, notes = choose_sensors(df, time_col, sensors, inputs)
         rows, stamps = self.columns_.read(df)
@@ -438,13 +446,13 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         known = len(rows.times) - held
         self.quality_ = (self.quality or Quality()).fit(_first(rows, known), self.columns_.sensors)
         _, verdict = self.quality_.step(self.quality_.start(), rows)
-        self.notes_ = [*notes, *describe(df, verdict, self.columns_)]
+        self.notes_ = [*notes, *describe(df, verdict.flags, self.columns_)]
         self.week_ = _WEEK if pd.api.types.is_datetime64_any_dtype(stamps) else _WEEK_OF_ROWS * self.quality_.interval
-        return _Prepared(self, rows, verdict, _observed(rows, verdict), known)
+        return _Prepared(self, rows, _observed(rows, verdict), known)
 
     def _calibrate(self, prepared: _Prepared, predictor: AbstractPredictor) -> None:
         """Fit scorers, thresholds and the limit of holding on rows that the predictor has not learned from."""
-        rows, verdict, observed = prepared.rows, prepared.verdict, prepared.observed
+        rows, observed = prepared.rows, prepared.observed
         self.predictor_ = predictor
         calibration = np.arange(len(rows.times)) >= prepared.known
         _, expected = predictor.step(predictor.start(), observed)
@@ -462,8 +470,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
             scores = joint_score(parts)
             self.scorers_[key] = scorer
             self.thresholds_[key] = THRESHOLDS[threshold].fit(scores, every * len(self.scorers), self.span)
-            mute = [sensor for sensor, blind in zip(self.columns_.sensors, np.isnan(parts).all(axis=0), strict=True) if blind]
-            if mute and key != _SEVERITY:
+            mute = np.array(self.columns_.sensors)[np.isnan(parts).all(axis=0)]
+            if len(mute) and key != _SEVERITY:
                 self.notes_.append(f"The scorer {name!r} says nothing about {', '.join(mute)}.")
         self.events_ = (self.events or EventRules()).fit(
             sensors=self.columns_.sensors,
@@ -528,7 +536,7 @@ def _observed(rows: Rows, verdict: Verdict) -> Observed:
 
 
 def _first(rows: Rows, n: int) -> Rows:
-    return Rows(*(part[:n] for part in rows))
+    return Rows(rows.times[:n], rows.values[:n], rows.inputs[:n])
 
 
 def _joined(parts: dict[str, State]) -> State:

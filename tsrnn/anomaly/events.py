@@ -95,7 +95,10 @@ def _name_shares(sensors: Sequence[str], parts: NDArray[np.float64]) -> str:
     kept = [c for c in order if shares[c] >= 0.1] or list(order[:1])
     return ", ".join(f"{sensors[c]} {100 * shares[c]:.0f} %" for c in kept)
 
+
 import dataclasses
+
+
 @dataclasses.dataclass(frozen=True)
 class EventRules:  # TEMPORARY
     def fit(self, **k):

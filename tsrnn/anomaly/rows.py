@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from tsrnn.anomaly.base import Flag, Rows, Verdict
+from tsrnn.anomaly.base import Flag, Rows
 from tsrnn.data.calendar import to_times
 from tsrnn.data.validation import DataError, check_columns, numbers, parse_times, row
 
@@ -88,24 +88,21 @@ def choose_sensors(
     return Columns(time_col, tuple(names), tuple(inputs)), notes
 
 
-def describe(df: pd.DataFrame, verdict: Verdict, columns: Columns) -> Iterator[str]:
+def describe(df: pd.DataFrame, flags: NDArray[np.uint16], columns: Columns) -> Iterator[str]:
     """What the rules of quality found, a sentence each, with row numbers as in ``df.iloc`` or lines of the file."""
     stamps = df.rename(columns=str)[columns.time_col]
     for flag, words in _WORDS.items():
-        found = (verdict.flags & flag.value) > 0
+        found = (flags & flag.value) > 0
         of = [("", found.any(axis=1))] if flag in _OF_ROWS else list(zip(columns.sensors, found.T, strict=True))
         for name, rows in of:
             if rows.any():
                 at = int(rows.argmax())
                 yield f"{rows.sum():,} {words.format(name)} {row(df, at)} with {stamps.iloc[at]}."
-    empty = np.isnan(verdict_values(df, columns))
+    empty = np.isnan(columns.read(df)[0].values)
     if empty.any():
         counts = ", ".join(f"{name} {n:,}" for name, n in zip(columns.sensors, empty.sum(axis=0), strict=True) if n)
-        yield f"Empty values: {counts}, the first in {row(df, int(empty.any(axis=1).argmax()))}. They are masked, not filled."
-
-
-def verdict_values(df: pd.DataFrame, columns: Columns) -> NDArray[np.float64]:
-    return _columns(df.rename(columns=str), columns.sensors)
+        first = row(df, int(empty.any(axis=1).argmax()))
+        yield f"Empty values: {counts}, the first in {first}. They are masked, not filled."
 
 
 def _columns(df: pd.DataFrame, names: Sequence[str]) -> NDArray[np.float64]:
