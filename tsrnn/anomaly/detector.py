@@ -238,6 +238,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         scores : DataFrame
             As of `score`.
         """
+        check_is_fitted(self, "hold_")
         rows, stamps = self.columns_.read(df)
         state, judged = self.judge(state, rows)
         return state, self.frame(judged, stamps)
@@ -334,6 +335,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         DataFrame
             As of `tsrnn.anomaly.events.EventRules`, in time order.
         """
+        check_is_fitted(self, "hold_")
         rows, stamps = self.columns_.read(df)
         after, _, closed = self.follow(self.start() if state is None else state, rows)
         return self.stamped([closed, self.open_events(after)], stamps)

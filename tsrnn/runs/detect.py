@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from tsrnn.anomaly import AnomalyDetector, training_rows
-from tsrnn.anomaly.base import Judged, State
+from tsrnn.anomaly.base import Judged
 from tsrnn.anomaly.events import EventRules
 from tsrnn.anomaly.rows import describe
 from tsrnn.anomaly.rules import Quality
@@ -60,7 +60,7 @@ def run_detect(
     FileNotFoundError
         If there is no such table or model.
     """
-    detector, state = (build_detector(config), None) if model is None else _saved(model, config)
+    detector = build_detector(config) if model is None else _saved(model, config)
     time_col = config.data.time_col if model is None else detector.columns_.time_col
     options = config.data.model_dump(include={*Reading.__annotations__})
     frame = read_table(table, **options | {"time_col": time_col})
@@ -70,7 +70,7 @@ def run_detect(
             known = _first_rows(frame, time_col, config.data.train_fraction)
             detector.fit(known, time_col=time_col, sensors=config.data.sensors, inputs=config.data.inputs)
         rows, stamps = detector.columns_.read(frame)
-        state, judged, closed = detector.follow(state or detector.start(), rows)
+        state, judged, closed = detector.follow(detector.start(), rows)
         detector.save(part / "model.tsrnn", state)
         scores = detector.frame(judged, stamps)
         events = detector.stamped([closed, detector.open_events(state)], stamps)
@@ -115,15 +115,15 @@ def build_detector(config: DetectConfig) -> AnomalyDetector:
     return AnomalyDetector(predictor, **given)
 
 
-def _saved(model: str | Path, config: DetectConfig) -> tuple[AnomalyDetector, State]:
-    detector, state = AnomalyDetector.load(model)
+def _saved(model: str | Path, config: DetectConfig) -> AnomalyDetector:
+    detector, _ = AnomalyDetector.load(model)
     time_col = detector.columns_.time_col
     if "time_col" in config.data.model_fields_set and config.data.time_col != time_col:
         raise ConfigError(
             f"the detector in {model} reads the time column {time_col!r}, not {config.data.time_col!r}; "
             "rename the column of the table."
         )
-    return detector, state
+    return detector
 
 
 def _first_rows(frame: pd.DataFrame, time_col: str, fraction: float) -> pd.DataFrame:
