@@ -200,7 +200,7 @@ class Persistence(AbstractOnlinePredictor):
     >>> rows = Observed(np.array([[1.0], [3.0], [2.0]]), np.zeros((3, 0)), np.ones(3), np.ones(3, bool))
     >>> model = Persistence().fit(rows)
     >>> state, expected = model.step(model.start(), rows)
-    >>> expected.mean[:, 0].tolist()
+    >>> expected.mean[:, 0].round(4).tolist()
     [2.0, 1.0, 3.0]
     """
 
@@ -219,6 +219,14 @@ class MovingAverage(AbstractOnlinePredictor):
     ----------
     span : float, default 20.0
         Memory in typical steps: a value one step old weighs ``1 - 2 / (span + 1)`` times as much as the newest.
+
+    Examples
+    --------
+    >>> rows = Observed(np.array([[1.0], [3.0], [2.0]]), np.zeros((3, 0)), np.ones(3), np.ones(3, bool))
+    >>> model = MovingAverage(span=3).fit(rows)
+    >>> state, expected = model.step(model.start(), rows)
+    >>> expected.mean[:, 0].round(4).tolist()
+    [2.0, 1.0, 2.0]
     """
 
     def __init__(self, span: float = 20.0) -> None:
@@ -250,6 +258,15 @@ class AutoRegression(AbstractOnlinePredictor):
     References
     ----------
     K. Lange, R. Little and J. Taylor (1989), Robust statistical modeling using the t distribution, JASA 84, section 3.
+
+    Examples
+    --------
+    >>> x = np.sin(np.arange(300) / 3)[:, None]
+    >>> rows = Observed(x, np.zeros((300, 0)), np.ones(300), np.ones(300, bool))
+    >>> model = AutoRegression(order=2, ridge=1e-3).fit(rows)
+    >>> state, expected = model.step(model.start(), rows)
+    >>> bool(np.abs(expected.mean - x)[2:].max() < 0.01)
+    True
     """
 
     def __init__(self, order: int = 10, ridge: float = 10.0) -> None:

@@ -29,8 +29,9 @@ Carry = dict[str, Array]
 """``last`` (K,): the value last seen, 0 before; ``age`` (K,): typical steps since then, infinite before; ``held`` (C,):
 typical steps for which a sensor has been beyond the limit, -1 where it is not; and what a model carries."""
 
-_WIDEST = 3.0
-"""Bound of what a network may add to the logarithm of a scale, either way."""
+_WIDER, _NARROWER = 3.0, 1.5
+"""Bounds of what a network may add to the logarithm of a scale, and take from it: what it has seen to be still for long
+it may not take to be still for ever."""
 
 
 class AbstractOnline(ABC):
@@ -193,7 +194,8 @@ class Recurrent(AbstractOnline):
         late = jnp.log(jnp.maximum(elapsed, 1e-3))
         raw = jnp.concatenate([h, late * h, late[None]]) @ net["head"] + net["head_bias"]
         more, wider = jnp.split(raw, 2)
-        return more, _WIDEST * jnp.tanh(wider / _WIDEST)
+        bound = jnp.where(wider > 0, _WIDER, _NARROWER)
+        return more, bound * jnp.tanh(wider / bound)
 
     def reading(
         self,
@@ -297,6 +299,14 @@ def run(
         After the last of them.
     expected : array of shape (N, 3 C)
         Mean, scale, and 1 where the mean was read; zeros after the first ``n``.
+
+    Examples
+    --------
+    >>> model, p = Persistent(), {"scale": jnp.ones(1)}
+    >>> rows, forever = jnp.array([[1.0, 0.5], [1.0, 2.0]]), jnp.asarray(jnp.inf)
+    >>> carry, expected = run(model, p, model.start(p, 1), rows, jnp.asarray(2), forever, forever)
+    >>> expected[:, 0].tolist(), carry["last"].tolist()
+    ([0.0, 0.5], [2.0])
     """
     size = len(p["scale"])
 
