@@ -253,13 +253,12 @@ class SensorSection(_FileSection):
 class DetectorSection(_Section):
     """The ``detector`` of a run file; see `tsrnn.anomaly.AnomalyDetector`, whose parameters and defaults these are."""
 
-    scorers: list[Literal["jump", "unrest", "drift", "stuck", "disagreement"]] = [
-        "jump",
-        "unrest",
-        "drift",
-        "stuck",
-        "disagreement",
-    ]
+    scorers: list[
+        Literal[
+            "absolute", "squared", "nll", "p_value", "mahalanobis", "likelihood", "unrest", "drift", "disagreement",
+            "smooth", "change",
+        ]
+    ] = ["mahalanobis", "unrest", "drift", "disagreement"]  # fmt: skip
     span: int = Field(60, ge=1)
     calibration: float = Field(0.3, gt=0, lt=1)
     false_alarm_every: int | str = 10_000
