@@ -15,6 +15,7 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from tsrnn.data import Panel
+from tsrnn.evaluation import metrics as formulas
 from tsrnn.evaluation.splits import Folds
 from tsrnn.forecasting.base import AbstractForecaster, interval_columns
 
@@ -44,6 +45,8 @@ class Unit:
         The series: places ``first`` up to ``last`` in the panel.
     quantiles : tuple of float
         What is forecast besides the point.
+    scored : bool, default False
+        Whether the `crps` of the model's sample paths at each step follows.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Unit:
     first: int
     last: int
     quantiles: tuple[float, ...]
+    scored: bool = False
 
     @property
     def starts(self) -> list[int]:
@@ -68,7 +72,7 @@ class Part:
     ----------
     fold : int
         Number of the first fold.
-    values : array of float64, shape (K, N, H, C, 1 + Q)
+    values : array of float64, shape (K, N, H, C, 1 + Q), or 2 + Q where scored
         Forecasts of the rows tested.
     start : {"cold", "warm"}
         Whether the fit began anew or went on from another.
@@ -93,6 +97,7 @@ def make_units(
     *,
     warm_start: bool,
     shards: bool,
+    scored: bool = False,
 ) -> list[Unit]:
     """The units of a backtest, model by model.
 
@@ -108,6 +113,8 @@ def make_units(
         Whether a fit goes on from the one before, so that all of a model are one unit.
     shards : bool
         Whether models that learn each series alone get `SHARD` series at once.
+    scored : bool, default False
+        Whether the sample paths of models that draw them are scored.
     """
     units = []
     n_series = groups[0].ends.shape[1]
@@ -121,7 +128,8 @@ def make_units(
             for first in range(0, n_series, width):
                 last = min(first + width, n_series)
                 own = [replace(g, starts=g.starts[:, first:last], ends=g.ends[:, first:last]) for g in chain]
-                units.append(Unit(name, model, own, fold, first, last, tuple(quantiles)))
+                drawn = scored and model.draws_paths
+                units.append(Unit(name, model, own, fold, first, last, tuple(quantiles), drawn))
     return units
 
 
@@ -143,7 +151,7 @@ def run_unit(unit: Unit, panel: Panel) -> Iterator[Part]:
             began = perf_counter()
             fitted, start = _fit(unit.model, panel, group, fitted)
             ready = perf_counter()
-            values = _forecast(fitted, panel, group, unit.quantiles)
+            values = _forecast(fitted, panel, group, unit.quantiles, unit.scored)
             done = perf_counter()
         yield Part(fold, values, start, ready - began, done - ready, fitted)
 
@@ -163,11 +171,18 @@ def _fit(
     return copy(before).fine_tune(rows), "warm"  # `make_units` saw that it can
 
 
-def _forecast(fitted: AbstractForecaster, panel: Panel, group: Folds, quantiles: Sequence[float]) -> FloatArray:
-    """Forecasts of the rows tested, shape (K, N, H, C, 1 + Q), read from the first row that was learned from on."""
+def _forecast(
+    fitted: AbstractForecaster, panel: Panel, group: Folds, quantiles: Sequence[float], scored: bool
+) -> FloatArray:
+    """Forecasts of the rows tested as in `Part.values`, read from the first row that was learned from on."""
     first, (n_windows, n_series) = group.starts[0], group.ends.shape
     seen = panel.slice(first, panel.lengths) if first.any() else panel
     series = np.tile(np.arange(n_series), n_windows)
-    values = fitted.forecast_panel(seen, series, (group.ends - first).reshape(-1), quantiles)
+    ends = (group.ends - first).reshape(-1)
+    values = fitted.forecast_panel(seen, series, ends, quantiles)
+    if scored:
+        y = seen.values[(seen.indptr[series] + ends)[:, None] + np.arange(fitted.horizon)]
+        scores = formulas.crps(y[..., None], fitted.paths(seen, series, ends)[..., None, :])
+        values = np.concatenate([values, scores[..., None]], axis=-1)
     values = values[:, group.gap : group.gap + group.horizon]
     return values.reshape(n_windows, n_series, *values.shape[1:])

@@ -40,6 +40,9 @@ class AbstractForecaster(BaseEstimator, ABC):
     is_local: bool = False
     """Whether each series is learned alone, so that shards of a panel may be fitted one by one."""
 
+    draws_paths: bool = False
+    """Whether it forecasts by sample paths, which `paths` gives."""
+
     @property
     @abstractmethod
     def name(self) -> str:
@@ -77,6 +80,24 @@ class AbstractForecaster(BaseEstimator, ABC):
         array of float64, shape (B, H, C, 1 + Q)
             The point forecast, then the quantiles in the order asked for.
         """
+
+    def paths(
+        self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], n_paths: int | None = None
+    ) -> NDArray[np.float64]:
+        """Sample paths from any number of cutoffs, of a forecaster that `draws_paths`.
+
+        Parameters
+        ----------
+        panel, series, ends
+            As in `forecast_panel`, whose point and quantiles are those of these paths.
+        n_paths : int, optional
+            How many; by default those that it forecasts by.
+
+        Returns
+        -------
+        array of float64, shape (B, H, C, n_paths)
+        """
+        raise NotImplementedError(f"{type(self).__name__} draws no paths.")
 
     def _rows_needed(self) -> tuple[int, str]:
         """Rows a series must have to learn from, and why."""

@@ -388,7 +388,7 @@ class Forecaster(AbstractForecaster):
     ) -> NDArray[np.float64]:
         """Forecast from any number of cutoffs; see `AbstractForecaster.forecast_panel`."""
         if self.draws_paths:
-            return self.summary(self.paths(panel, series, ends, self.n_paths), quantiles)
+            return self.summary(self.paths(panel, series, ends), quantiles)
         asked = _checked_quantiles(self.output, quantiles)
         if isinstance(self.network, Recursive):
             return self.paths(panel, series, ends, 1)
@@ -450,8 +450,8 @@ class Forecaster(AbstractForecaster):
         check_is_fitted(self, "history_")
         self.check_draws()
         panel, longer = self._ahead(df, future_df)
-        n = self.n_paths if n_paths is None else n_paths
-        return paths_frame(self.name, panel, longer, self.paths(longer, np.arange(len(panel.ids)), panel.lengths, n))
+        values = self.paths(longer, np.arange(len(panel.ids)), panel.lengths, n_paths)
+        return paths_frame(self.name, panel, longer, values)
 
     def check_draws(self) -> None:
         """Refuse to draw paths where there are none."""
@@ -462,7 +462,7 @@ class Forecaster(AbstractForecaster):
             )
 
     @property
-    def draws_paths(self) -> bool:
+    def draws_paths(self) -> bool:  # type: ignore[override]
         """Whether there are sample paths: of a `Recursive` network whose output is no point."""
         return isinstance(self.network, Recursive) and self.output.reach is not None
 
@@ -475,9 +475,10 @@ class Forecaster(AbstractForecaster):
 
     @_in_its_precision
     def paths(
-        self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], n_paths: int
+        self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], n_paths: int | None = None
     ) -> NDArray[np.float64]:
-        """Sample paths from any number of cutoffs, shape (B, H, C, n_paths)."""
+        """Sample paths from any number of cutoffs; see `AbstractForecaster.paths`."""
+        n_paths = self.n_paths if n_paths is None else n_paths
         if n_paths < 1 or n_paths % 1:
             raise ValueError(f"n_paths must be a positive integer, got {n_paths!r}.")
         names = np.array([zlib.crc32(str(name).encode()) for name in panel.ids], np.uint32)
