@@ -8,6 +8,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ FloatArray = NDArray[np.float64]
 SHARD = 100
 """Series of one unit, of a model that learns each series alone."""
 
+TOGETHER = 16
+"""Fits of one unit at the most, of a model that fits them together: each has its own data on the device."""
+
 
 @dataclass(frozen=True, eq=False)
 class Unit:
@@ -38,7 +42,7 @@ class Unit:
     model : AbstractForecaster
         Unfitted.
     groups : sequence of Folds
-        One fit each, of these series alone. Several where each goes on from the one before.
+        One fit each, of these series alone. Several where each goes on from the one before, or all learn together.
     fold : int
         Number of the first fold.
     first, last : int
@@ -47,6 +51,8 @@ class Unit:
         What is forecast besides the point.
     scored : bool, default False
         Whether the `crps` of the model's sample paths at each step follows.
+    together : bool, default False
+        Whether several groups are fitted as one program, none going on from another.
     """
 
     name: str
@@ -57,6 +63,7 @@ class Unit:
     last: int
     quantiles: tuple[float, ...]
     scored: bool = False
+    together: bool = False
 
     @property
     def starts(self) -> list[int]:
@@ -123,13 +130,14 @@ def make_units(
         _, quantiles = interval_columns(name, levels[name])
         width = SHARD if shards and model.is_local else n_series
         goes_on = warm_start and hasattr(model, "fine_tune")
-        chains = [(0, groups)] if goes_on else [(fold, [group]) for fold, group in zip(firsts, groups, strict=True)]
-        for fold, chain in chains:
+        size = len(groups) if goes_on else TOGETHER if model.fits_together else 1
+        for fold, chain in [(firsts[k], groups[k : k + size]) for k in range(0, len(groups), size)]:
+            together = len(chain) > 1 and not goes_on
             for first in range(0, n_series, width):
                 last = min(first + width, n_series)
                 own = [replace(g, starts=g.starts[:, first:last], ends=g.ends[:, first:last]) for g in chain]
                 drawn = scored and model.draws_paths
-                units.append(Unit(name, model, own, fold, first, last, tuple(quantiles), drawn))
+                units.append(Unit(name, model, own, fold, first, last, tuple(quantiles), drawn, together))
     return units
 
 
@@ -145,15 +153,13 @@ def run_unit(unit: Unit, panel: Panel) -> Iterator[Part]:
     panel : Panel
         The series of the unit.
     """
-    fitted = None
+    fits = _fits(unit, panel)
     for fold, group in zip(unit.starts, unit.groups, strict=True):
         with threadpool_limits(1):
-            began = perf_counter()
-            fitted, start = _fit(unit.model, panel, group, fitted)
+            fitted, start, seconds = next(fits)
             ready = perf_counter()
             values = _forecast(fitted, panel, group, unit.quantiles, unit.scored)
-            done = perf_counter()
-        yield Part(fold, values, start, ready - began, done - ready, fitted)
+        yield Part(fold, values, start, seconds, perf_counter() - ready, fitted)
 
 
 def run_whole(unit: Unit, panel: Panel, fitted: bool) -> list[Part]:
@@ -161,14 +167,21 @@ def run_whole(unit: Unit, panel: Panel, fitted: bool) -> list[Part]:
     return [part if fitted else replace(part, fitted=None) for part in run_unit(unit, panel)]
 
 
-def _fit(
-    model: AbstractForecaster, panel: Panel, group: Folds, before: AbstractForecaster | None
-) -> tuple[AbstractForecaster, str]:
-    """A model that has learned what is known in the first fold, and whether it began cold or went on from another."""
-    rows = panel.slice(group.starts[0], group.ends[0])
-    if before is None:
-        return clone(model).fit_panel(rows), "cold"
-    return copy(before).fine_tune(rows), "warm"  # `make_units` saw that it can
+def _fits(unit: Unit, panel: Panel) -> Iterator[tuple[Any, str, float]]:
+    """Models that have learned what is known in the first fold of each group, how they began, and seconds."""
+    known = (panel.slice(group.starts[0], group.ends[0]) for group in unit.groups)
+    fitted: Any = None
+    began = perf_counter()
+    if unit.together:
+        several = unit.model.fit_folds([*known])
+        seconds = (perf_counter() - began) / len(several)
+        yield from ((fitted, "cold", seconds) for fitted in several)
+        return
+    for rows in known:
+        start = "cold" if fitted is None else "warm"
+        fitted = clone(unit.model).fit_panel(rows) if fitted is None else copy(fitted).fine_tune(rows)
+        yield fitted, start, perf_counter() - began
+        began = perf_counter()
 
 
 def _forecast(

@@ -13,7 +13,7 @@ from typing import Any, Self, Unpack
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 import tsrnn
@@ -39,6 +39,9 @@ class AbstractForecaster(BaseEstimator, ABC):
 
     is_local: bool = False
     """Whether each series is learned alone, so that shards of a panel may be fitted one by one."""
+
+    fits_together: bool = False
+    """Whether `fit_folds` is faster than one fit after the other."""
 
     draws_paths: bool = False
     """Whether it forecasts by sample paths, which `paths` gives."""
@@ -147,6 +150,10 @@ class AbstractForecaster(BaseEstimator, ABC):
         self._fit(panel)
         self.history_ = panel.tail(self._rows_kept(panel))
         return self
+
+    def fit_folds(self, panels: Sequence[Panel]) -> list[Self]:
+        """Clones fitted on each of these panels, which are cuts of one."""
+        return [clone(self).fit_panel(panel) for panel in panels]
 
     def predict(
         self,
