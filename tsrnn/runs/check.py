@@ -50,7 +50,8 @@ def check(path: str | Path, overrides: Iterable[str] = ()) -> list[tuple[str, st
         ]
     config = BacktestConfig.load(path, overrides)
     models = build_models(config)
-    metrics = check_metrics(config.backtest.metrics, config.backtest.level, models)
+    drawing = [name for name, model in models.items() if model.draws_paths]
+    metrics = check_metrics(config.backtest.metrics, config.backtest.level, models, drawing)
     _, panel = read_data(config)
     folds = place_folds(config, models, panel)
     return [
