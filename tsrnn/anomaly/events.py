@@ -154,10 +154,9 @@ class FittedEvents:
     was due); ``peak``, the stamp of the highest score; ``severity``, 0 to 100 and 50 at the alarm line, the highest of
     the sharp and the smooth one; ``p_value``, the lowest; ``score``, the highest, in multiples of the alarm line;
     ``n_rows``, from start to end; ``sensors``, their shares of the squared heights in alarm, those with at least 10 %,
-    or ``all``;
-    ``delay``, in typical steps from the row in which the score rose above half the alarm line, to stay there, to the
-    one in which this was an event (from the first missing row, of a gap). Findings of the rules of quality have a
-    severity of 50 and no score.
+    or ``all``; ``delay``, in typical steps from the row in which the score rose above half the alarm line, to stay
+    there, to the one in which this was an event (from the first missing row, of a gap). Findings of the rules of
+    quality have a severity of 50 and no score.
 
     The kind of an event of the model is that of the scorers ``drift`` and ``multisensor`` where these led in most of
     its alarms. Others of up to three alarms are a ``spike`` if the sensor to blame is beyond the values of training,
