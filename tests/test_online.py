@@ -71,9 +71,9 @@ def assert_same(a, b):
 @every
 class TestContract:
     @settings(max_examples=8)
-    @given(cuts=st.lists(st.integers(0, 600), max_size=6), limit=st.sampled_from([2.0, np.inf]))
+    @given(cuts=st.lists(st.integers(0, 900), max_size=6), limit=st.sampled_from([2.0, np.inf]))
     def test_a_stream_may_be_cut_anywhere(self, fitted, name, cuts, limit):
-        observed = recording(1, 600)
+        observed = recording(1, 900)
         assert_same(
             passed(fitted[name], observed, cuts, Hold(limit, 5)), passed(fitted[name], observed, (), Hold(limit, 5))
         )
@@ -95,7 +95,7 @@ class TestContract:
         assert_same([part[observed.counts] for part in expected], list(without))
         assert np.isnan(expected.mean[~observed.counts]).all()
 
-    @pytest.mark.parametrize("t", [0, 17, 255, 256, 300])
+    @pytest.mark.parametrize("t", [0, 17, 300])
     def test_what_comes_later_changes_nothing(self, fitted, name, t):
         observed = recording()
         garbage = observed.values.copy()

@@ -19,7 +19,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from tsrnn.forecasting.predictor import AbstractPredictor, Expected, Hold, Observed, State
-from tsrnn.nn.online import AbstractOnline, AutoRegressive, ChunkLoss, Levels, Persistent, Recurrent, run
+from tsrnn.nn.online import AbstractOnline, AutoRegressive, ChunkLoss, Levels, Persistent, Recurrent, before, run
 from tsrnn.training.loop import train_members
 from tsrnn.training.optimizer import Optimizer
 from tsrnn.training.state import Training
@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 _flatten: Callable[..., dict[str, Any]] = traverse_util.flatten_dict
 _unflatten: Callable[..., dict[str, Any]] = traverse_util.unflatten_dict
 
-_ROWS = 256
+_ROWS = 512
 """Rows that the program reads in one call."""
 
 _FURTHEST = 1e9
@@ -122,25 +122,26 @@ class AbstractOnlinePredictor(AbstractPredictor):
     def start(self) -> State:
         """The state before the first row of a stream."""
         check_is_fitted(self, "params_")
-        return _arrays(self._model.start(self.params_, len(self.location_)))
+        return {"carry": np.asarray(before(self._model, self.params_, len(self.location_)))}
 
     def step(self, state: State, observed: Observed, hold: Hold = Hold()) -> tuple[State, Expected]:  # noqa: B008
         """Expect each row from those before it, then read it; see `AbstractPredictor.step`."""
-        check_is_fitted(self, "params_")
         n_rows, size = observed.values.shape
-        counted = np.flatnonzero(observed.counts)
-        rows = self._rows(observed)[counted]
-        carry, expected = _run(self._model, self.params_, state, rows, hold)
-        out = np.full((3, n_rows, size), np.nan)
-        out[:, counted] = expected.reshape(-1, 3, size).swapaxes(0, 1)
+        rows = self._rows(observed)[observed.counts]
+        carry, expected = _run(self._model, self.params_, state["carry"], rows, hold)
+        out = np.full((n_rows, 3, size), np.nan)
+        out[observed.counts] = expected.reshape(-1, 3, size)
+        mean, scale, held = out[:, 0], out[:, 1], out[:, 2] == 1
         location, spread = self.location_[:size], self.spread_[:size]
-        return carry, Expected(location + spread * out[0], spread * out[1], out[2] == 1)
+        return {"carry": np.asarray(carry)}, Expected(location + spread * mean, spread * scale, held)
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """All that was learned; `restore` takes it back."""
         check_is_fitted(self, "params_")
         params = _flatten({"params": self.params_}, sep="/")
-        return {"location": self.location_, "spread": self.spread_} | _arrays(params)
+        return {"location": self.location_, "spread": self.spread_} | {
+            name: np.asarray(a) for name, a in params.items()
+        }
 
     def restore(self, weights: dict[str, NDArray[Any]]) -> Self:
         """A fitted clone with these weights."""
@@ -428,23 +429,22 @@ class _Places:
 
 def _run(
     model: AbstractOnline, params: Any, carry: Any, rows: NDArray[np.float32], hold: Hold
-) -> tuple[State, NDArray[np.float32]]:
+) -> tuple[Any, NDArray[np.float32]]:
     """What is carried after the rows, and their means, scales and whether they were held, (n, 3 C)."""
-    limits, out = (np.float32(hold.limit), np.float32(hold.steps)), []
+    out = np.empty((len(rows), 3 * len(params["scale"])), np.float32)
+    block = np.zeros((_ROWS, rows.shape[1]), np.float32)
     for first in range(0, len(rows), _ROWS):
         part = rows[first : first + _ROWS]
-        block = np.zeros((_ROWS, rows.shape[1]), np.float32)
         block[: len(part)] = part
-        carry, expected = run(model, params, carry, block, np.int32(len(part)), *limits)
-        out.append(np.asarray(expected)[: len(part)])
-    return _arrays(carry), np.concatenate(out) if out else np.zeros((0, 3 * len(params["scale"])), np.float32)
+        carry, expected = run(model, params, carry, block, np.array([len(part), *hold], np.float32))
+        out[first : first + _ROWS] = np.asarray(expected)[: len(part)]
+    return carry, out
 
 
 def _passed(model: AbstractOnline, params: Any, learned: _Learned) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """Means and scales of learned rows, and where a sensor that was seen before is seen; (n, C) each."""
-    carry = model.start(params, learned.x.shape[1])
     rows = np.concatenate([learned.elapsed[:, None], learned.x], axis=1)
-    _, expected = _run(model, params, carry, rows, Hold())
+    _, expected = _run(model, params, before(model, params, learned.x.shape[1]), rows, Hold())
     mean, scale, _ = np.split(expected.astype(float), 3, axis=1)
     return mean, scale, learned.known
 
@@ -565,7 +565,3 @@ def _spread(off: NDArray[Any]) -> Floats:
         if len(seen):
             spread[k] = max(1.4826 * np.median(seen), np.quantile(seen, 0.99) / 2.576) or seen.max()
     return spread
-
-
-def _arrays(tree: Any) -> dict[str, NDArray[Any]]:
-    return {name: np.asarray(leaf) for name, leaf in tree.items()}

@@ -14,13 +14,24 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from tsrnn.nn.cells import AbstractCell, GRUCell, LSTMCell
 from tsrnn.nn.distributions import Normal, StudentT
 from tsrnn.nn.scan import scan
 
-__all__ = ["AbstractOnline", "AutoRegressive", "Carry", "ChunkLoss", "Levels", "Persistent", "Recurrent", "run"]
+__all__ = [
+    "AbstractOnline",
+    "AutoRegressive",
+    "Carry",
+    "ChunkLoss",
+    "Levels",
+    "Persistent",
+    "Recurrent",
+    "before",
+    "run",
+]
 
 Params = Any
 """A dict of arrays and of such dicts."""
@@ -268,47 +279,53 @@ class ChunkLoss:
         return jnp.where(counts, losses, 0).sum() / jnp.maximum(counts.sum(), 1).astype(losses.dtype), None
 
 
+def before(model: AbstractOnline, p: Params, n_columns: int) -> Float[Array, " S"]:
+    """What `run` carries to the first row of a stream of so many columns."""
+    return ravel_pytree(model.start(p, n_columns))[0]
+
+
 @partial(jax.jit, static_argnames="model")
 def run(
     model: AbstractOnline,
     p: Params,
-    carry: Carry,
+    carry: Float[Array, " S"],
     rows: Float[Array, "N 1+K"],
-    n: Int[Array, ""],
-    limit: Float[Array, ""],
-    steps: Float[Array, ""],
-) -> tuple[Carry, Float[Array, "N 3C"]]:
-    """Expect each of the first ``n`` rows, then read it.
+    told: Float[Array, " 3"],
+) -> tuple[Float[Array, " S"], Float[Array, "N 3C"]]:
+    """Expect each of the first rows, then read it.
 
-    ``n`` is data, and the rows are always as many, so that there is one program whatever a stream is cut into.
+    How many they are is data, and ``rows`` always of one size, so that there is one program whatever a stream is cut
+    into. Few arrays go in and out, for each costs a call with a single row some microseconds.
 
     Parameters
     ----------
-    model, p, carry
-        The model, its parameters, and what is carried to the first row.
+    model, p
+        The model and its parameters.
+    carry : array of shape (S,)
+        What is carried to the first row, in one line; see `before`.
     rows : array of shape (N, 1 + K)
         The time elapsed, then the row.
-    n : int
-        How many of them are to be read.
-    limit, steps : float
-        A sensor so many scales off its mean is read as its mean, for so many typical steps.
+    told : array of shape (3,)
+        How many of them are to be read; and from how many scales off its mean a sensor is read as its mean instead, for
+        so many typical steps.
 
     Returns
     -------
-    carry : dict of arrays
+    carry : array of shape (S,)
         After the last of them.
     expected : array of shape (N, 3 C)
-        Mean, scale, and 1 where the mean was read; zeros after the first ``n``.
+        Mean, scale, and 1 where the mean was read; zeros in rows that are not to be read.
 
     Examples
     --------
     >>> model, p = Persistent(), {"scale": jnp.ones(1)}
-    >>> rows, forever = jnp.array([[1.0, 0.5], [1.0, 2.0]]), jnp.asarray(jnp.inf)
-    >>> carry, expected = run(model, p, model.start(p, 1), rows, jnp.asarray(2), forever, forever)
-    >>> expected[:, 0].tolist(), carry["last"].tolist()
-    ([0.0, 0.5], [2.0])
+    >>> rows, told = jnp.array([[1.0, 0.5], [1.0, 2.0]]), jnp.array([2, jnp.inf, jnp.inf])
+    >>> carry, expected = run(model, p, before(model, p, 1), rows, told)
+    >>> expected[:, 0].tolist()
+    [0.0, 0.5]
     """
-    size = len(p["scale"])
+    size, (n, limit, steps) = len(p["scale"]), told
+    _, unravel = ravel_pytree(model.start(p, rows.shape[1] - 1))
 
     def body(t: Array, loop: tuple[Carry, Array]) -> tuple[Carry, Array]:
         carry, out = loop
@@ -322,8 +339,9 @@ def run(
         carry = model.feed(p, carry, x.at[:size].set(jnp.where(held, mean, value)), elapsed) | {"held": since}
         return carry, out.at[t].set(jnp.concatenate([mean, scale, held.astype(mean.dtype)]))
 
-    result: tuple[Carry, Array] = lax.fori_loop(0, n, body, (carry, jnp.zeros((len(rows), 3 * size), jnp.float32)))
-    return result
+    expected = jnp.zeros((len(rows), 3 * size), jnp.float32)
+    carried, expected = lax.fori_loop(0, n.astype(jnp.int32), body, (unravel(carry), expected))
+    return ravel_pytree(carried)[0], expected
 
 
 def _move(last: Float[Array, " K"], age: Float[Array, " K"], x: Float[Array, " K"]) -> Float[Array, " K"]:
