@@ -154,10 +154,10 @@ def main() -> None:
     if args.child:
         child(args.child)
         return
-    repeats, n_batches, n_rows, n_chunks = (3, 2, 200, 8) if args.quick else (15, 8, 1_000, 77)
+    repeats, n_batches, n_rows, n_chunks = (3, 2, 200, 8) if args.quick else (7, 8, 1_000, 77)
     model = fitted()
     rows = readings(model, n_batches * BATCH + WINDOW)
-    batched, single = windows(rows, BATCH), windows(rows[: n_rows // 2 + WINDOW - 1], 1)
+    batched, single = windows(rows, BATCH), windows(rows[: n_rows // 10 + WINDOW - 1], 1)
     calls = {
         "stream": (carried(model, stream(CHUNK)), CHUNK),
         "row": (row_by_row(model, stream(n_rows)), n_rows),

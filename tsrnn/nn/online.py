@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from tsrnn.nn.cells import AbstractCell, GRUCell, LSTMCell
 from tsrnn.nn.distributions import Normal, StudentT
@@ -30,7 +30,10 @@ __all__ = [
     "Persistent",
     "Recurrent",
     "before",
+    "chunk_starts",
+    "chunks",
     "run",
+    "symlog",
 ]
 
 Params = Any
@@ -80,6 +83,12 @@ class AbstractOnline(ABC):
         widest = jnp.maximum(p["scale"], 1)
         scale = jnp.minimum(p["scale"] * jnp.sqrt(jnp.maximum(age, 1)), widest)
         return mean, jnp.where(seen, scale * jnp.exp(wider), widest)
+
+    def explain(
+        self, p: Params, carry: Carry, x: Float[Array, " K"], elapsed: Float[Array, ""]
+    ) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
+        """Mean and scale of the sensors in a row; only a model that reconstructs rows looks at it."""
+        return self.expect(p, carry, elapsed)
 
 
 @dataclass(frozen=True)
@@ -220,7 +229,7 @@ class Recurrent(AbstractOnline):
         seen = ~jnp.isnan(x)
         values, moves = jnp.where(seen, x, 0), _move(last, age, x) / unit
         late = jnp.log(jnp.maximum(elapsed, 1e-3))
-        return jnp.concatenate([_symlog(values), _symlog(moves), seen.astype(jnp.float32), late[None]])
+        return jnp.concatenate([symlog(values), symlog(moves), seen.astype(jnp.float32), late[None]])
 
     def hidden(self, net: Params, xs: Float[Array, "B T I"]) -> Float[Array, "B T D"]:
         """``h`` of the uppermost layer after every row of sequences, from states of zero."""
@@ -250,21 +259,15 @@ class ChunkLoss:
 
     def __call__(self, net: Params, batch: Any, key: Any, settings: Params) -> tuple[Float[Array, ""], None]:
         """The loss."""
-        place, held_out = batch
-        split, end = settings["ends"]
+        _, held_out = batch
+        split, _ = settings["ends"]
         warm_up = self.steps // 8
-        least = jnp.where(held_out, jnp.maximum(split - warm_up, 0), 0)
-        most = jnp.maximum(jnp.where(held_out, end, split) - self.steps, 0)
-        least = jnp.minimum(least, most)
-        starts = least + (place * (most - least + 1).astype(place.dtype)).astype(jnp.int32)
-        starts = jnp.minimum(starts, most)
-
-        def part(name: str) -> Array:
-            return jax.vmap(lambda at: lax.dynamic_slice_in_dim(settings[name], at, self.steps))(starts)
-
-        elapsed, miss, wide = part("elapsed"), part("miss")[:, 1:], part("wide")[:, 1:]
+        starts = chunk_starts(batch, settings["ends"], self.steps, warm_up)
+        part = partial(chunks, starts=starts, steps=self.steps)
+        elapsed, miss, wide = part(settings["elapsed"]), part(settings["miss"])[:, 1:], part(settings["wide"])[:, 1:]
         read = jax.vmap(jax.vmap(partial(self.model.reading, settings["unit"])))
-        hs = self.model.hidden(net, read(part("last"), part("age"), part("x"), elapsed))
+        read_of = read(part(settings["last"]), part(settings["age"]), part(settings["x"]), elapsed)
+        hs = self.model.hidden(net, read_of)
         more, wider = jax.vmap(jax.vmap(partial(self.model.correction, net)))(hs[:, :-1], elapsed[:, 1:])
         at = starts[:, None] + jnp.arange(1, self.steps, dtype=jnp.int32)[None]
         warm = (at - starts[:, None] >= warm_up) | (starts[:, None] == 0)
@@ -277,6 +280,25 @@ class ChunkLoss:
             tail = jnp.broadcast_to(jax.nn.softplus(net["tail"])[None, None], more.shape)
             losses = -StudentT().log_prob(jnp.stack([more, scale, tail], axis=-1), target)
         return jnp.where(counts, losses, 0).sum() / jnp.maximum(counts.sum(), 1).astype(losses.dtype), None
+
+
+def chunk_starts(batch: Any, ends: Int[Array, " 2"], steps: int, warm_up: int = 0) -> Int[Array, " B"]:
+    """First rows of chunks of a recording, from a batch and ends as in `ChunkLoss`."""
+    place, held_out = batch
+    split, end = ends
+    most = jnp.maximum(jnp.where(held_out, end, split) - steps, 0)
+    least = jnp.minimum(jnp.where(held_out, jnp.maximum(split - warm_up, 0), 0), most)
+    return jnp.minimum(least + (place * (most - least + 1).astype(place.dtype)).astype(jnp.int32), most)
+
+
+def chunks(rows: Float[Array, "L *axes"], starts: Int[Array, " B"], steps: int) -> Float[Array, "B steps *axes"]:
+    """So many rows from each of these places on."""
+    return jax.vmap(lambda at: lax.dynamic_slice_in_dim(rows, at, steps))(starts)
+
+
+def symlog(x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
+    """The identity near zero, a logarithm far from it."""
+    return jnp.sign(x) * jnp.log1p(jnp.abs(x))
 
 
 def before(model: AbstractOnline, p: Params, n_columns: int) -> Float[Array, " S"]:
@@ -330,7 +352,7 @@ def run(
     def body(t: Array, loop: tuple[Carry, Array]) -> tuple[Carry, Array]:
         carry, out = loop
         elapsed, x = rows[t, 0], rows[t, 1:]
-        mean, scale = model.expect(p, carry, elapsed)
+        mean, scale = model.explain(p, carry, x, elapsed)
         value = x[:size]
         missing, off = jnp.isnan(value), jnp.abs(value - mean) > limit * scale
         longer = jnp.where(carry["held"] < 0, jnp.where(off, 0, -1), carry["held"] + elapsed)
@@ -347,8 +369,3 @@ def run(
 def _move(last: Float[Array, " K"], age: Float[Array, " K"], x: Float[Array, " K"]) -> Float[Array, " K"]:
     """From the last value to this one, 0 where one of them is missing."""
     return jnp.where(jnp.isnan(x) | jnp.isinf(age), 0, x - last)
-
-
-def _symlog(x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
-    """The identity near zero, a logarithm far from it."""
-    return jnp.sign(x) * jnp.log1p(jnp.abs(x))
