@@ -223,7 +223,9 @@ def test_rows_out_of_time_are_said_and_not_scored(fitted):
     np.testing.assert_array_equal(scores["score"][:1200], tidy["score"][:1200])
     np.testing.assert_array_equal(scores["score"][1210:], tidy["score"][1200:])
     said = AnomalyDetector(Persistence()).fit(bad).notes_
-    assert any("9 rows that lie back in time, not read by the model, the first is row 1200" in note for note in said)
+    assert any(
+        "Rows that lie back in time, which the model does not read: 9, the first is row 1200" in note for note in said
+    )
 
 
 def test_one_side_of_a_sensor(fitted):
@@ -349,7 +351,7 @@ def test_rules_that_are_given_reach_the_events(fitted):
     broken.loc[1300, "flow"] = 30.0
     detector = AnomalyDetector(Persistence(), quality=Quality(ranges={"flow": (0, 25)})).fit(df[:1000])
     events = detector.detect(broken)
-    assert [("range", "flow 100 %")] == list(zip(events["kind"], events["sensors"], strict=True))
+    assert list(zip(events["kind"], events["sensors"], strict=True)) == [("range", "flow 100 %")]
 
 
 @pytest.mark.parametrize("threshold", sorted(THRESHOLDS))

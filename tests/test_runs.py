@@ -339,7 +339,12 @@ def test_detect_folder(table, tmp_path):
     assert worst["peak"] == highest
     assert worst["sensors"].startswith("temp ")  # the sensor with the greatest share comes first
     summary = (folder / "summary.txt").read_text()
-    for said in ("1,499 rows, temp, flow.", "first 749 rows", "1 stamps are missing", "Not watched: state."):
+    for said in (
+        "1,499 rows, temp, flow.",
+        "first 749 rows",
+        "Gaps in time: 1, the first ends at row 700",
+        "Not watched: state.",
+    ):
         assert said in summary
 
 

@@ -12,10 +12,9 @@ from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from tsrnn.anomaly import artifact
-from tsrnn.anomaly.base import AbstractScorer, AbstractThreshold, Evidence, Flag, Judged, Line, Rows, State, Verdict
-from tsrnn.anomaly.checks import FittedQuality
+from tsrnn.anomaly.base import AbstractScorer, AbstractThreshold, Evidence, Flag, Judged, Rows, State, Verdict
 from tsrnn.anomaly.events import EventRules
-from tsrnn.anomaly.rows import Columns, choose_sensors, describe
+from tsrnn.anomaly.rows import choose_sensors, describe
 from tsrnn.anomaly.rules import Quality, duration
 from tsrnn.anomaly.scorers import SCORERS, one_sided
 from tsrnn.anomaly.statistics import highest, joint_score
@@ -217,8 +216,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     def start(self) -> State:
         """The state before the first row of a stream."""
         check_is_fitted(self, "hold_")
-        stages = {"quality": self.quality_, "predictor": self.predictor_, "events": self.events_}
-        parts = {stage: fitted.start() for stage, fitted in stages.items()}
+        parts = {
+            "quality": self.quality_.start(),
+            "predictor": self.predictor_.start(),
+            "events": self.events_.start(),
+        }
         parts |= {f"scorer.{name}": scorer.start() for name, scorer in self.scorers_.items()}
         parts |= {f"threshold.{name}": threshold.start() for name, threshold in self.thresholds_.items()}
         return _joined(parts)

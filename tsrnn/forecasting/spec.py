@@ -118,7 +118,7 @@ class SpecError(ValueError):
         super().__init__(message)
 
 
-def to_spec(model: AbstractForecaster) -> dict[str, Any]:
+def to_spec(model: AbstractForecaster | AbstractPredictor) -> dict[str, Any]:
     """A model's parameters as a plain mapping, every default written out.
 
     Examples
