@@ -15,14 +15,14 @@ from tsrnn.data.validation import DataError, check_columns, numbers, parse_times
 __all__ = ["Columns", "choose_sensors", "describe"]
 
 _WORDS = {
-    Flag.GAP: "gaps in time, the first ends at",
-    Flag.DUPLICATE: "rows with the stamp of another row, not read by the model, the first is",
-    Flag.BACKSTEP: "rows that lie back in time, not read by the model, the first is",
-    Flag.STUCK: "rows in which {} stands still, masked, the first is",
-    Flag.RANGE: "values of {} out of range, masked, the first in",
-    Flag.SENTINEL: "marks of missing values in {}, masked, the first in",
-    Flag.RESET: "resets of the counter {}, masked, the first in",
-    Flag.UNIT: "rows in which {} is in another unit, masked, the first is",
+    Flag.GAP: "Gaps in time: {n}, the first ends at {first}",
+    Flag.DUPLICATE: "Rows with the stamp of the row before, which the model does not read: {n}, the first is {first}",
+    Flag.BACKSTEP: "Rows that lie back in time, which the model does not read: {n}, the first is {first}",
+    Flag.STUCK: "Rows in which {name} stands still, masked: {n}, the first is {first}",
+    Flag.RANGE: "Values of {name} out of range, masked: {n}, the first in {first}",
+    Flag.SENTINEL: "Marks of missing values in {name}, masked: {n}, the first in {first}",
+    Flag.RESET: "Resets of the counter {name}, masked: {n}, the first in {first}",
+    Flag.UNIT: "Rows in which {name} is in another unit, masked: {n}, the first is {first}",
 }
 _OF_ROWS = Flag.GAP | Flag.DUPLICATE | Flag.BACKSTEP
 
@@ -97,7 +97,7 @@ def describe(df: pd.DataFrame, flags: NDArray[np.uint16], columns: Columns) -> I
         for name, rows in of:
             if rows.any():
                 at = int(rows.argmax())
-                yield f"{rows.sum():,} {words.format(name)} {row(df, at)} with {stamps.iloc[at]}."
+                yield words.format(n=f"{rows.sum():,}", name=name, first=f"{row(df, at)} with {stamps.iloc[at]}") + "."
     empty = np.isnan(columns.read(df)[0].values)
     if empty.any():
         counts = ", ".join(f"{name} {n:,}" for name, n in zip(columns.sensors, empty.sum(axis=0), strict=True) if n)
