@@ -293,12 +293,12 @@ class Monitor:
             return np.arange(len(times))
         kept: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
         room = self._room // 2
-        for start, end in zip(times.searchsorted(worst["start"]), times.searchsorted(worst["end"]), strict=True):
+        starts, ends = (np.searchsorted(times, worst[name]).tolist() for name in ("start", "end"))
+        for start, end in zip(starts, ends, strict=True):
             around = np.arange(max(0, start - 100), min(len(times), end + 100))
-            if len(around) > room:
-                continue
-            kept.append(around)
-            room -= len(around)
+            if len(around) <= room:
+                kept.append(around)
+                room -= len(around)
         return np.unique(np.concatenate(kept))
 
 

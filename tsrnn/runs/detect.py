@@ -17,6 +17,7 @@ from tsrnn.data import read_table
 from tsrnn.data.io import Reading
 from tsrnn.forecasting.spec import SpecError, predictor_from_spec, to_spec, value_from_spec
 from tsrnn.report import html
+from tsrnn.report.charts import Monitor
 from tsrnn.report.sensors import plot_events
 from tsrnn.runs.folder import run_folder, write
 from tsrnn.runs.provenance import provenance
@@ -95,7 +96,15 @@ def run_detect(
             figures={"events": figure},
             page=[
                 html.Text("\n\n".join(summary)),
-                html.Figure(figure, heading="Sensors and score"),
+                Monitor(
+                    frame,
+                    scores,
+                    events,
+                    time_col,
+                    detector.columns_.sensors,
+                    heading="Sensors and score",
+                    note="Shaded: what was expected, three scales to either side, and events. Drag to zoom.",
+                ),
                 html.Table(highest.drop(columns="peak"), heading="Events", caption=caption),
             ],
         )
