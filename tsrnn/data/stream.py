@@ -158,13 +158,12 @@ class Follower:
         if not header:
             return pd.DataFrame()
         self._known = False
-        hole = _HOLE.search(data, start)
-        stop = hole.start() + 1 if hole else len(data)
-        if rows is not None:
-            stop = _after_lines(data, start, stop, rows)
+        stop = len(data) if rows is None else _after_lines(data, start, rows)
+        hole = _HOLE.search(data, start, stop)
+        stop = hole.start() + 1 if hole else stop
         frame, layout, latest = self._parse(header, data[start:stop], self.place.line + data.count(b"\n", 0, start))
         read = min(stop, len(unread))
-        self._pending = self._pending[read:]
+        self._pending = unread[read:]
         self.place = Place(
             offset=self.place.offset + read,
             line=self.place.line + data.count(b"\n", 0, stop),
@@ -184,11 +183,12 @@ class Follower:
 
     def _unread(self) -> tuple[bytes, bool]:
         """Bytes after the place, and whether no more will come to them."""
+        if b"\n" in self._pending:
+            return self._pending, self.ended
         if self._pipe:
-            if b"\n" not in self._pending and not self.ended:
-                more = self._pipe.read1(_BLOCK)
-                self.ended = not more
-                self._pending += more
+            more = b"" if self.ended else self._pipe.read1(_BLOCK)
+            self.ended = not more
+            self._pending += more
             return self._pending, self.ended
         data = self._after(self._handle)
         if data is None:
@@ -367,10 +367,10 @@ def _end(pattern: re.Pattern[bytes], data: bytes, start: int) -> int:
     return found.end() if found else start
 
 
-def _after_lines(data: bytes, start: int, stop: int, lines: int) -> int:
+def _after_lines(data: bytes, start: int, lines: int) -> int:
     """The end of the last of so many lines."""
     for _ in range(lines):
-        start = data.find(b"\n", start, stop) + 1
-        if not start or start == stop:
-            return stop
+        start = data.find(b"\n", start) + 1
+        if not start:
+            return len(data)
     return start
