@@ -338,7 +338,7 @@ class Dialect:
                 dtype={old: "str" for old, new in zip(self.written, self.names, strict=True) if new in text},
                 index_col=False, na_values=self.words, encoding=self.encoding,
             )  # fmt: skip
-        return frame.rename(columns=dict(zip(self.written, self.names, strict=True)))
+        return frame if self.names == self.written else frame.set_axis(self.names, axis=1)
 
 
 @contextmanager
