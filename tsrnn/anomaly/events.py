@@ -94,3 +94,16 @@ def _name_shares(sensors: Sequence[str], parts: NDArray[np.float64]) -> str:
     order = np.argsort(-shares, kind="stable")
     kept = [c for c in order if shares[c] >= 0.1] or list(order[:1])
     return ", ".join(f"{sensors[c]} {100 * shares[c]:.0f} %" for c in kept)
+
+
+import dataclasses
+@dataclasses.dataclass(frozen=True)
+class EventRules:  # TEMPORARY
+    def fit(self, **k):
+        return self
+    def start(self):
+        return {}
+    def step(self, state, judged):
+        return {}, pd.DataFrame({"start": [], "end": [], "peak": [], "kind": [], "sensors":[], "severity": []})
+    def finish(self, state):
+        return self.step(state, None)[1]

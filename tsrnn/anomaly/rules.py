@@ -13,7 +13,7 @@ from tsrnn.anomaly.checks import NEVER, FittedQuality, in_order, standing
 from tsrnn.data.inspect.profile import CODES, counter_resets
 from tsrnn.data.validation import DataError, check_columns
 
-__all__ = ["Quality"]
+__all__ = ["Quality", "duration"]
 
 Duration = str | float
 """Text such as ``"2h"`` where rows have stamps, or a number of typical steps."""
@@ -101,7 +101,7 @@ class Quality:
         interval = max(1, int(np.median(np.diff(times))))
         gap = int(_GAP * _usual(np.diff(times)))
         if self.max_gap is not None:
-            gap = _duration(self.max_gap, interval, "max_gap")
+            gap = duration(self.max_gap, interval, "max_gap")
         learned = [
             self._learn(name, times, column, interval, gap) for name, column in zip(names, values.T, strict=True)
         ]
@@ -136,7 +136,7 @@ class Quality:
         if given is None:
             stuck = _longest_standstill(times[usable], read, pause)
         else:
-            stuck = NEVER if given is False else _duration(given, interval, "stuck")
+            stuck = NEVER if given is False else duration(given, interval, "stuck")
         no_breaks = np.zeros(len(read), bool)
         counter = counter_resets(read, no_breaks) is not None if self.counters is None else name in self.counters
         lower, upper = self._range(name, low, high, counter)
@@ -187,7 +187,7 @@ def _longest_standstill(times: NDArray[np.int64], read: NDArray[np.float64], pau
     return max(_STILL * longest, _AT_LEAST * int(np.median(since[1:])))
 
 
-def _duration(given: Duration, interval: int, name: str) -> int:
+def duration(given: Duration, interval: int, name: str) -> int:
     """A duration in nanoseconds, or in units of integer time."""
     try:
         found = pd.Timedelta(given).value if isinstance(given, str) else int(given * interval)
