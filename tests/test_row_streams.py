@@ -20,8 +20,12 @@ HEADER = "ds,flow,temp\n"
 LINES = [f"2024-01-01 00:{i:02d},{i}.5,{-i}\n" for i in range(30)]
 
 
-def whole(chunks):
-    return pd.concat(list(chunks), ignore_index=True)
+def parts(*how, **reading):
+    return [chunk for chunk, _ in read_chunks(*how, **reading)]
+
+
+def whole(*how, **reading):
+    return pd.concat(parts(*how, **reading), ignore_index=True)
 
 
 def drain(follower, **how):
@@ -45,18 +49,18 @@ class TestChunks:
     @pytest.mark.parametrize("rows", [1, 7, 29, 30, 1000, None])
     def test_chunks_are_the_table(self, file, rows):
         file.write_text(HEADER + "".join(LINES))
-        chunks = list(read_chunks(file, rows))
-        pd.testing.assert_frame_equal(whole(chunks), read_table(file))
+        chunks = parts(file, rows)
+        pd.testing.assert_frame_equal(pd.concat(chunks, ignore_index=True), read_table(file))
         assert rows is None or max(map(len, chunks)) == min(rows, 30)
 
     @pytest.mark.parametrize("ending", ["", "\n", "\n\n \n", "\r\n\r\n"])
     def test_however_the_file_ends(self, file, ending):
         file.write_text(HEADER + "".join(LINES).rstrip("\n") + ending)
-        assert len(whole(read_chunks(file, 4))) == 30
+        assert len(whole(file, 4)) == 30
 
     def test_blank_lines_are_no_rows_and_lines_are_counted_still(self, file):
         file.write_text("\n" + HEADER + LINES[0] + "\n \n" + LINES[1] + "\n" + LINES[2].replace("-2", "cold"))
-        *chunks, last = read_chunks(file)
+        *chunks, last = parts(file)
         assert [len(chunk) for chunk in chunks] == [1, 1]
         assert row(last, 0) == "line 8 of pump.csv"
 
@@ -66,7 +70,7 @@ class TestChunks:
         how = {
             "time_col": "when", "decimal": ",", "time_format": "%d/%m/%y %H", "na_values": -9999, "encoding": "latin-1",
         }  # fmt: skip
-        pd.testing.assert_frame_equal(whole(read_chunks(file, 1, **how)), read_table(file, **how))
+        pd.testing.assert_frame_equal(whole(file, 1, **how), read_table(file, **how))
 
     def test_packed_files_parquet_and_folders(self, tmp_path):
         table = pd.read_csv(io.StringIO(HEADER + "".join(LINES)), parse_dates=["ds"])
@@ -74,33 +78,33 @@ class TestChunks:
             packed.write(HEADER + "".join(LINES))
         table.to_csv(tmp_path / "b.csv", index=False)
         table.to_parquet(tmp_path / "c.parquet")
-        found = whole(read_chunks(tmp_path, 8))
+        found = whole(tmp_path, 8)
         np.testing.assert_array_equal(found["flow"], np.tile(table["flow"], 3))
         assert (found["ds"].to_numpy() == np.tile(table["ds"].to_numpy(), 3)).all()
 
     def test_the_first_chunk_says_the_layout_of_the_stamps(self, file):
         file.write_text("ds,y\n01/02/2024,1\n02/02/2024,2\n13/02/2024,3\n")
         with pytest.raises(DataError, match=r"'13/02/2024' does not have the layout time_format='%m/%d/%Y'"):
-            whole(read_chunks(file, 2))
-        assert whole(read_chunks(file, 2, time_format="%d/%m/%Y"))["ds"].dt.month.eq(2).all()
+            whole(file, 2)
+        assert whole(file, 2, time_format="%d/%m/%Y")["ds"].dt.month.eq(2).all()
         file.write_text("ds,y\n1,1\n2,2\nthree,3\n")
         with pytest.raises(DataError, match=r"line 4 of pump.csv, column 'ds': 'three' is no integer"):
-            whole(read_chunks(file, 2))
+            whole(file, 2)
 
     @pytest.mark.parametrize("rows", [1, 2, 3, 5, 100])
     def test_an_hour_that_the_clock_repeats_is_read_in_order(self, file, rows):
         utc = pd.date_range("2024-10-26 22:00", periods=16, freq="30min", tz="UTC")
         local = utc.tz_convert("Europe/Berlin")
         file.write_text("ds,y\n" + "".join(f"{stamp:%Y-%m-%d %H:%M},1\n" for stamp in local))
-        found = whole(read_chunks(file, rows, time_zone="Europe/Berlin"))["ds"]
+        found = whole(file, rows, time_zone="Europe/Berlin")["ds"]
         assert (found == local).all()
         file.write_text("ds,y\n2024-03-31 01:30,1\n2024-03-31 02:30,1\n")
         with pytest.raises(DataError, match=r"line 3 of pump.csv.* is skipped on the clock of Europe/Berlin"):
-            whole(read_chunks(file, 1, time_zone="Europe/Berlin"))
+            whole(file, 1, time_zone="Europe/Berlin")
 
     def test_stamps_with_offsets_are_in_utc(self, file):
         file.write_text("ds,y\n2024-10-27 02:30+02:00,1\n2024-10-27 02:30+01:00,2\n")
-        assert whole(read_chunks(file, 1))["ds"].dt.hour.tolist() == [0, 1]
+        assert whole(file, 1)["ds"].dt.hour.tolist() == [0, 1]
 
     @pytest.mark.parametrize(
         ("line", "match"),
@@ -128,18 +132,18 @@ class TestChunks:
         for text in ("", "\n\n", HEADER):
             file.write_text(text)
             with pytest.raises(DataError, match=r"pump.csv has no rows"):
-                list(read_chunks(file))
+                parts(file)
         with pytest.raises(DataError, match="UTF-16 cannot be read line by line"):
             Follower(file, encoding="utf-16")
         with pytest.raises(DataError, match="encoding='klingon' is not known"):
             Follower(file, encoding="klingon")
         file.write_text("when,y\n1,2\n")
         with pytest.raises(DataError, match=r"no column 'ds' \(time_col\)"):
-            list(read_chunks(file))
+            parts(file)
         (tmp_path / "q.csv").write_text("ds,y\n1,2\n")
         (tmp_path / "r.csv").write_text("ds,x\n1,2\n")
         with pytest.raises(DataError, match="lacks the column 'y'"):
-            list(read_chunks(tmp_path / "[qr].csv"))
+            parts(tmp_path / "[qr].csv")
 
 
 class TestFollower:
@@ -226,9 +230,9 @@ class TestFollower:
     def test_memory_is_that_of_a_chunk(self, file, monkeypatch):
         monkeypatch.setattr("tsrnn.data.stream._BLOCK", 200)
         file.write_text(HEADER + "".join(LINES))
-        chunks = list(read_chunks(file))
+        chunks = parts(file)
         assert max(map(len, chunks)) < 10
-        pd.testing.assert_frame_equal(whole(chunks), read_table(file))
+        pd.testing.assert_frame_equal(pd.concat(chunks, ignore_index=True), read_table(file))
         with Follower(file) as follower:
             places = [follower.place.offset]
             while len(follower.read()):
@@ -236,4 +240,4 @@ class TestFollower:
         assert all(0 < after - before <= 200 for before, after in pairwise(places))
         file.write_text(HEADER + 300 * "9")
         with pytest.raises(DataError, match=r"line 2 of pump.csv is no row: it does not end"):
-            list(read_chunks(file))
+            parts(file)

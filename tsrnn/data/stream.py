@@ -264,7 +264,9 @@ class Follower:
         return _stamped(frame, time_col, layout, reading.get("time_zone"), self.place.latest)
 
 
-def read_chunks(path: str | Path, rows: int | None = None, **reading: Unpack[Reading]) -> Iterator[pd.DataFrame]:
+def read_chunks(
+    path: str | Path, rows: int | None = None, place: Place | None = None, **reading: Unpack[Reading]
+) -> Iterator[tuple[pd.DataFrame, Place]]:
     r"""Read a table chunk by chunk, in the memory of one.
 
     Parameters
@@ -273,13 +275,17 @@ def read_chunks(path: str | Path, rows: int | None = None, **reading: Unpack[Rea
         A file, a pattern or a folder, CSV or Parquet, as in `tsrnn.data.read_table`; folder names give no columns.
     rows : int, optional
         Rows of a chunk, at most; by default those of 4 MiB of text, or 65,536 of a Parquet file.
+    place : Place, optional
+        At the end of the table that these rows follow: layout and latest of its stamps hold on.
     **reading
         As of `Follower`.
 
     Yields
     ------
-    DataFrame
+    chunk : DataFrame
         A default index, in each chunk from 0. Error messages about it name the file and its line.
+    place : Place
+        After the chunk.
 
     Raises
     ------
@@ -293,19 +299,19 @@ def read_chunks(path: str | Path, rows: int | None = None, **reading: Unpack[Rea
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp(), "pump.csv")
     >>> _ = file.write_text("ds;flow\n2024-01-01;1,5\n2024-01-02;2\n2024-01-03;4,0\n")
-    >>> [chunk["flow"].tolist() for chunk in read_chunks(file, rows=2, decimal=",")]
+    >>> [chunk["flow"].tolist() for chunk, _ in read_chunks(file, rows=2, decimal=",")]
     [[1.5, 2.0], [4.0]]
     """
     _, files = find_files(path)
-    first, place = None, Place()
+    first, place = None, place or Place()
     for file in files:
         empty = True
         chunks = (_parquet if is_parquet(file) else _text)(file, rows, place, reading)
-        for chunk, place in chunks:  # noqa: B007  the next file goes on from there
+        for chunk, place in chunks:
             first = chunk[:0] if first is None else first
             validation.check_same_columns(files[0], first, file, chunk)
             empty = False
-            yield chunk
+            yield chunk, place
         if empty:
             raise validation.DataError(f"{file} has no rows.")
 
