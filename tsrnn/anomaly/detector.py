@@ -12,10 +12,9 @@ from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from tsrnn.anomaly import artifact
-from tsrnn.anomaly.base import AbstractScorer, AbstractThreshold, Evidence, Judged, Line, Rows, State, Verdict
-from tsrnn.anomaly.checks import FittedQuality
+from tsrnn.anomaly.base import AbstractScorer, AbstractThreshold, Evidence, Judged, Rows, State, Verdict
 from tsrnn.anomaly.events import EventRules
-from tsrnn.anomaly.rows import Columns, choose_sensors, describe
+from tsrnn.anomaly.rows import choose_sensors, describe
 from tsrnn.anomaly.rules import Quality, duration
 from tsrnn.anomaly.scorers import SCORERS, one_sided
 from tsrnn.anomaly.statistics import highest, joint_score
@@ -376,7 +375,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """Fit on the rows and say which of them are outliers."""
         return self.fit(df, **columns).predict(df)
 
-    def save(self, path: str | Path, state: State | None = None) -> None:
+    def save(self, path: str | Path, state: State | None = None, **more: Any) -> None:
         """Write the fitted detector, and a state with it, to one file.
 
         Parameters
@@ -385,11 +384,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             Of the file; one that is there is replaced, in one move.
         state : dict of arrays, optional
             What `step` gave; by default that before the first row.
+        **more
+            What else to keep with it; `tsrnn.anomaly.artifact.read` gives it back.
         """
         check_is_fitted(self, "hold_")
         given = self.get_params(deep=False)
         fitted = {name: getattr(self, name) for name in _FITTED}
-        artifact.write(path, {"parameters": given, "fitted": fitted, "state": self.start() if state is None else state})
+        state = self.start() if state is None else state
+        artifact.write(path, {"parameters": given, "fitted": fitted, "state": state, **more})
 
     @classmethod
     def load(cls, path: str | Path) -> "tuple[Self, State]":

@@ -97,13 +97,18 @@ def _name_shares(sensors: Sequence[str], parts: NDArray[np.float64]) -> str:
 
 
 import dataclasses
+
+
 @dataclasses.dataclass(frozen=True)
 class EventRules:  # TEMPORARY
     def fit(self, **k):
         return self
+
     def start(self):
         return {}
+
     def step(self, state, judged):
-        return {}, pd.DataFrame({"start": [], "end": [], "peak": [], "kind": [], "sensors":[], "severity": []})
+        return {}, pd.DataFrame({"start": [], "end": [], "peak": [], "kind": [], "sensors": [], "severity": []})
+
     def finish(self, state):
         return self.step(state, None)[1]

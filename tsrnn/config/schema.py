@@ -262,7 +262,7 @@ class DetectorSection(_Section):
     span: int = Field(60, ge=1)
     calibration: float = Field(0.3, gt=0, lt=1)
     false_alarms_per_week: float = Field(1.0, gt=0)
-    hold: str | float | None = 1440
+    hold: str | float | None = 1440.0
 
 
 class DetectConfig(RunFile):

@@ -207,7 +207,8 @@ def value_from_spec(cls: type[T], given: Any, where: tuple[str | int, ...] = ())
     values = {}
     for key, value in given.items():
         at = (*where, key)
-        values[_known(key, names, at, f"parameter of {cls.__name__}")] = _checked(hints[key], value, at)
+        name = _known(key, names, at, f"parameter of {cls.__name__}")
+        values[name] = _checked(hints[name], value, at)
     try:
         return cls(**values)
     except ValueError as error:
