@@ -339,7 +339,12 @@ def test_detect_folder(table, tmp_path):
     assert worst["peak"] == highest
     assert worst["sensors"].startswith("temp ")  # the sensor with the greatest share comes first
     summary = (folder / "summary.txt").read_text()
-    for said in ("1,499 rows, temp, flow.", "first 749 rows", "1 stamps are missing", "Not watched: state."):
+    for said in (
+        "1,499 rows, temp, flow.",
+        "first 749 rows",
+        "Gaps in time: 1, the first ends at row 700",
+        "Not watched: state.",
+    ):
         assert said in summary
 
 
@@ -380,8 +385,8 @@ def test_detector_that_cannot_be_fitted_leaves_nothing(table, tmp_path):
 
 
 def test_detector_parameters_reach_the_detector(table, tmp_path):
-    options = [*DETECT, "detector={scorers: [mahalanobis], span: 30, calibration: 0.5, min_rows: 2, merge_gap: 5}"]
+    options = [*DETECT, "detector={scorers: [drift], span: 30, calibration: 0.5, side: upper, threshold: spot}"]
     folder = run_detect(table, DetectConfig.load(None, options), tmp_path / "out")
-    detector = AnomalyDetector.load(folder / "model", lambda path: Naive(horizon=1))
-    wanted = {"scorers": ["mahalanobis"], "span": 30, "calibration": 0.5, "min_rows": 2, "merge_gap": 5}
+    detector, _ = AnomalyDetector.load(folder / "model.tsrnn")
+    wanted = {"scorers": ["drift"], "span": 30, "calibration": 0.5, "side": "upper", "threshold": "spot"}
     assert {name: value for name, value in detector.get_params(deep=False).items() if name in wanted} == wanted

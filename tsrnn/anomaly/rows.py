@@ -15,14 +15,14 @@ from tsrnn.data.validation import DataError, check_columns, numbers, parse_times
 __all__ = ["Columns", "Findings", "choose_sensors", "describe"]
 
 _WORDS = {
-    Flag.GAP: "gaps in time, the first ends at",
-    Flag.DUPLICATE: "rows with the stamp of another row, not read by the model, the first is",
-    Flag.BACKSTEP: "rows that lie back in time, not read by the model, the first is",
-    Flag.STUCK: "rows in which {} stands still, masked, the first is",
-    Flag.RANGE: "values of {} out of range, masked, the first in",
-    Flag.SENTINEL: "marks of missing values in {}, masked, the first in",
-    Flag.RESET: "resets of the counter {}, masked, the first in",
-    Flag.UNIT: "rows in which {} is in another unit, masked, the first is",
+    Flag.GAP: "Gaps in time: {n}, the first ends at {first}",
+    Flag.DUPLICATE: "Rows with the stamp of the row before, which the model does not read: {n}, the first is {first}",
+    Flag.BACKSTEP: "Rows that lie back in time, which the model does not read: {n}, the first is {first}",
+    Flag.STUCK: "Rows in which {name} stands still, masked: {n}, the first is {first}",
+    Flag.RANGE: "Values of {name} out of range, masked: {n}, the first in {first}",
+    Flag.SENTINEL: "Marks of missing values in {name}, masked: {n}, the first in {first}",
+    Flag.RESET: "Resets of the counter {name}, masked: {n}, the first in {first}",
+    Flag.UNIT: "Rows in which {name} is in another unit, masked: {n}, the first is {first}",
 }
 _OF_ROWS = Flag.GAP | Flag.DUPLICATE | Flag.BACKSTEP
 
@@ -124,7 +124,7 @@ class Findings:
     def sentences(self) -> list[str]:
         """With line numbers of files that were read, else of rows as in ``df.iloc``."""
         said = [
-            f"{n:,} {words.format(name)} {place} with {stamp}."
+            words.format(n=f"{n:,}", name=name, first=f"{place} with {stamp}") + "."
             for flag, words in _WORDS.items()
             for name in ("", *self.columns.sensors)
             for n, place, stamp in [self._found.get((flag, name), (0, "", ""))]

@@ -385,6 +385,8 @@ class Disagreement(AbstractScorer):
     """(C, F, F): of the regularised Gram matrix of the features that do not use the sensor; 0 for those that do."""
     weights: Floats
     """(F, C): of the features in the estimate of each sensor; NaN where there is none."""
+    limit: Floats
+    """(C,): errors count up to it, so that a single spike does not ring on."""
     location: Floats
     scale: Floats
     correlation: Floats
@@ -411,7 +413,10 @@ class Disagreement(AbstractScorer):
                 inverse[c][np.ix_(others, others)] = block
                 weights[:, c] = 0
                 weights[others, c] = block @ cross[others, c]
-        unit = cls(center, spread, inverse, weights, np.zeros(size), np.ones(size), np.eye(size), span, products)
+        none, one = np.zeros(size), np.ones(size)
+        unit = cls(center, spread, inverse, weights, np.inf * one, none, one, np.eye(size), span, products)
+        _, raw = unit._estimated(unit.start(), evidence.values)
+        unit = replace(unit, limit=_CLIPPED * np.nan_to_num(robust_scale(raw[calibration], 1e-9 * one)[1], nan=np.inf))
         _, errors = unit._errors(unit.start(), evidence.values)
         _, least = robust_scale(errors[~calibration], np.full(size, 1e-9))
         errors = errors[calibration]
@@ -430,6 +435,11 @@ class Disagreement(AbstractScorer):
         return state, contributions((errors - self.location) / self.scale, self.correlation)
 
     def _errors(self, state: State, values: Floats) -> tuple[State, Floats]:
+        carry, errors = self._estimated(state, values)
+        after, averaged = ewma(np.clip(errors, -self.limit, self.limit), max(1, self.span // 3), state["errors"])
+        return {"levels": carry, "errors": after}, averaged
+
+    def _estimated(self, state: State, values: Floats) -> tuple[Floats, Floats]:
         levels = (values - self.center) / self.spread
         carry, averages = ewma(levels, self.span, state["levels"])
         features, _ = _features(levels, averages, self.products)
@@ -439,8 +449,7 @@ class Disagreement(AbstractScorer):
             estimate = (features * weights).sum(axis=1)
             errors[:, c] = (levels[:, c] - estimate) / np.sqrt(1 + self.span * leverage)
         errors[np.isnan(errors).any(axis=1)] = np.nan
-        after, averaged = ewma(errors, max(1, self.span // 3), state["errors"])
-        return {"levels": carry, "errors": after}, averaged
+        return carry, errors
 
 
 SCORERS: dict[str, type[AbstractScorer]] = {
@@ -460,6 +469,7 @@ SCORERS: dict[str, type[AbstractScorer]] = {
 
 _MAX_WITH_PRODUCTS = 16  # sensors; the number of products grows with the square
 _ROWS_A_FEATURE = 10  # that the learned rows must hold
+_CLIPPED = 4.0  # scales of an estimate's error in calibration rows
 _RIDGE = 10.0  # standardised values: the weight of ten more rows that say "no relation"
 
 

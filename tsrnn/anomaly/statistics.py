@@ -55,7 +55,10 @@ def contributions(deviations: Floats, correlation: Floats) -> Floats:
     """
     out = np.full_like(deviations, np.nan)
     present = ~np.isnan(deviations)
-    patterns, pattern_of = np.unique(present, axis=0, return_inverse=True)
+    if present.all():
+        patterns, pattern_of = np.ones((1, present.shape[1]), bool), np.zeros(len(present), np.int64)
+    else:
+        patterns, pattern_of = np.unique(present, axis=0, return_inverse=True)
     for i, here in enumerate(patterns):
         if here.any():
             cells = np.ix_(pattern_of.reshape(-1) == i, here)

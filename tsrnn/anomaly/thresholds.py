@@ -365,10 +365,9 @@ class FalseDiscovery(AbstractThreshold):
         row, first, found = int(state["row"]), int(state["first"]), state["found"].copy()
         lines = np.empty(len(scores))
         for i, score in enumerate(scores.tolist()):
-            later = found[(found >= 0) & (found != first)]
-            spent = self.alpha * _level(row + 1 - later).sum() + self.alpha / 2 * _level(np.array([row + 1])).sum()
-            if first >= 0:
-                spent += self.alpha / 2 * _level(np.array([row + 1 - first])).sum()
+            earned = np.append(found, [first, 0])
+            amounts = np.append(np.where((found >= 0) & (found != first), 1.0, 0.0), [0.5 * (first >= 0), 0.5])
+            spent = self.alpha * float((amounts * _level(row + 1 - earned)).sum())
             lines[i] = _pareto_height(self.level, shape, scale, share / spent)
             if score != score:  # missing
                 continue

@@ -42,7 +42,7 @@ def print_events(folder: Path, *, fail: bool) -> None:
 
     typer.echo((folder / "summary.txt").read_text(encoding="utf-8"))
     events = pd.read_csv(folder / "events.csv")
-    shown = events.nlargest(_SHOWN, "severity").sort_index()
+    shown = events.nlargest(_SHOWN, "severity").sort_index() if len(events) else events
     typer.echo(f"{len(events)} events" + (f", the worst {_SHOWN}:" if len(shown) < len(events) else ""))
     if len(shown):
         print_table(shown[["start", "end", "severity", "kind", "sensors"]], folder / "events.csv")

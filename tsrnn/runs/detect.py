@@ -16,7 +16,7 @@ from tsrnn.config.schema import DetectorSection
 from tsrnn.data import validation
 from tsrnn.data.io import Reading
 from tsrnn.data.stream import Place, read_chunks
-from tsrnn.forecasting.spec import SpecError, predictor_from_spec, value_from_spec
+from tsrnn.forecasting.spec import SpecError, predictor_from_spec, to_spec, value_from_spec
 from tsrnn.report import html
 from tsrnn.report.envelope import Envelope
 from tsrnn.report.sensors import plot_events
@@ -255,11 +255,10 @@ def _resolved(config: DetectConfig, detector: AnomalyDetector) -> dict[str, Any]
     given = detector.get_params(deep=False)
     columns = detector.columns_
     chosen = {"time_col": columns.time_col, "sensors": list(columns.sensors), "inputs": list(columns.inputs)}
-    predictor = {"type": type(detector.predictor).__name__} | detector.predictor.get_params(deep=False)
     own = {name: given[name] for name in DetectorSection.model_fields}
     own |= {name: asdict(own[name]) for name in ("quality", "events") if own[name] is not None}
     return config.model_dump() | {
         "data": config.data.model_dump() | chosen,
-        "predictor": predictor,
+        "predictor": to_spec(detector.predictor),
         "detector": own | {"scorers": list(detector.scorers)},
     }

@@ -46,7 +46,6 @@ def provenance(
         data.add(frame)
     lines = [line for line in requires("tsrnn") or [] if "extra ==" not in line]
     needed = sorted(re.split(r"[^\w.-]", line)[0] for line in lines)
-    specs = {name: to_spec(m) if isinstance(m, AbstractForecaster) else m.get_params() for name, m in models.items()}
     return {
         "tsrnn": version("tsrnn"),
         "python": platform.python_version(),
@@ -54,7 +53,7 @@ def provenance(
         "hardware": _hardware(),
         "git": _commit(),
         "data": {"source": str(source), "rows": data.rows, "columns": data.columns, "sha256": data.sha256()},
-        "seeds": {name: seed for name, spec in specs.items() for seed in _seeds(spec)},
+        "seeds": {name: seed for name, model in models.items() for seed in _seeds(to_spec(model))},
         "packages": {name: version(name) for name in needed},
     }
 
