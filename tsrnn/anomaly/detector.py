@@ -354,6 +354,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """Events that have begun and not ended in the rows that a state comes from."""
         return self.events_.finish(_parted(state)["events"])
 
+    def overdue(self, state: State, late: int) -> pd.DataFrame:
+        """The outage that is open if no row has come for so long, in nanoseconds; a table of one event, or none."""
+        now = int(state["quality/time"]) + late
+        return self.events_.overdue(_parted(state)["events"], now, self.quality_.gap)
+
     def stamped(self, found: Sequence[pd.DataFrame], stamps: "pd.Series[Any]") -> pd.DataFrame:
         """Events in time order, with their times as the stamps of a table stand there."""
         events = pd.concat(found, ignore_index=True).sort_values("start", kind="stable", ignore_index=True)

@@ -65,7 +65,9 @@ def detect(
         from tsrnn.config import ConfigError
 
         if model is not None and (config is not None or overrides or sensors or inputs):
-            raise ConfigError("a saved detector has its settings; leave out --config, --set, --sensor and --input.")
+            raise ConfigError(
+                "--config, --set, --sensor and --input say what to fit, --model what to use instead; give one of them."
+            )
         reading = _given(time_col, delimiter, decimal, time_format, time_zone)
         settings = _settings(config, overrides, sensors, inputs, reading)
         prepare()

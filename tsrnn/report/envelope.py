@@ -24,7 +24,7 @@ class Envelope:
     >>> envelope = Envelope("ds", limit=4)
     >>> envelope.add(pd.DataFrame({"ds": range(8), "y": [0, 5, 1, 0, 0, 2, -3, 0]}))
     >>> envelope.rows()["y"].tolist()
-    [0.0, 5.0, -3.0, 2.0]
+    [0, 5, -3, 2]
     """
 
     def __init__(self, time_col: str, limit: int = 6000) -> None:

@@ -159,7 +159,7 @@ def run_score(
 
 
 def scored(model: Model, state: Any, chunk: pd.DataFrame) -> tuple[Any, pd.DataFrame, pd.DataFrame, Any]:
-    """The state after a chunk, its rows with values and scores, the events that ended in it, and its flags."""
+    """The state after a chunk, its rows with values and scores, the events that end in it (times as numbers), flags."""
     detector = model.detector
     rows, stamps = detector.columns_.read(chunk)
     state, judged, closed = detector.follow(state, rows)
@@ -167,7 +167,7 @@ def scored(model: Model, state: Any, chunk: pd.DataFrame) -> tuple[Any, pd.DataF
     values = pd.DataFrame(judged.values, scores.index, list(detector.columns_.sensors))
     time_col = detector.columns_.time_col
     told = pd.concat([scores[[time_col]], values, scores.drop(columns=time_col)], axis=1)
-    return state, told, detector.stamped([closed], stamps), judged.flags
+    return state, told, closed, judged.flags
 
 
 def _score(
@@ -196,7 +196,11 @@ def _score(
     events.to_json(part / "events.json", orient="records", date_format="iso", indent=1)
     drawn = envelope.rows()
     summary = [f"{Path(table).name}: {n:,} rows, {', '.join(columns.sensors)}.", *findings.sentences()]
-    summary[0] += " Scored by a saved detector." if known is None else f" Fitted on the first {known:,} rows."
+    summary[0] += (
+        " Scored by a saved detector."
+        if known is None
+        else f" Fitted on the first {known:,} rows, up to {fitted_until}."
+    )
     if known is not None:
         summary += [note for note in detector.notes_ if note.startswith(_OF_THE_FIT)]
     if unwatched:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
@@ -46,8 +47,8 @@ def watch(
     state : str or Path
         The state file. Without one yet, rows follow those that the model was saved after, in that file or in another.
     out : str or Path, optional
-        Where lines are written; by default standard output. A line for each row, as in ``scores.csv`` of `run_score`,
-        and behind the last row of an event one with the key ``event``.
+        Where lines are written; by default standard output. A line for each row, as in ``scores.csv`` of `run_score`;
+        one with the key ``event`` behind the last row of an event, and when rows have not come for longer than usual.
     every : int, default 1000
         Rows of a batch, at most.
     poll : float, default 1.0
@@ -66,8 +67,12 @@ def watch(
     """
     known = Model.load(model, reading or {})
     carried = Carried.load(state, known)
-    stream = Follower(source, carried.place, **known.reading)
-    with _patience() as stop, _lines(out, carried, state) as lines, stream as follower:
+    stamps, arrived, detector = None, time.monotonic_ns(), known.detector
+    with (
+        _patience() as stop,
+        _lines(out, carried, state) as lines,
+        Follower(source, carried.place, **known.reading) as follower,
+    ):
         while not stop.asked:
             with stop.waiting():
                 chunk = follower.read(every)
@@ -75,23 +80,33 @@ def watch(
                     time.sleep(poll)
             if len(chunk):
                 after, told, closed, _ = scored(known, carried.state, chunk)
-                lines.write(_json_lines(told, closed).encode())
-                lines.flush()
-                if out is not None:
-                    os.fsync(lines.fileno())
+                stamps, arrived = told[detector.columns_.time_col], time.monotonic_ns()
+                _write(lines, _json_lines(told, detector.stamped([closed], stamps)), sync=out is not None)
                 carried = Carried(after, follower.place, 0 if out is None else lines.tell())
                 carried.save(state, known)
             elif follower.ended:
                 break
+            elif stamps is not None and stamps.dtype.kind == "M":
+                late = detector.overdue(carried.state, time.monotonic_ns() - arrived)
+                if len(late):
+                    _write(lines, _json_lines(None, detector.stamped([late], stamps)), sync=out is not None)
+                    carried = replace(carried, written=0 if out is None else lines.tell())
+                    carried.save(state, known)
+                    stamps = None  # it is told once
 
 
-def _json_lines(told: pd.DataFrame, closed: pd.DataFrame) -> str:
+def _json_lines(told: pd.DataFrame | None, events: pd.DataFrame) -> str:
     """Rows, and the events that ended in them."""
     how: Any = {"orient": "records", "lines": True, "date_format": "iso"}
-    events = closed.to_json(**how).splitlines()
-    return str(told.to_json(**how)) + "".join(
-        json.dumps({"event": json.loads(event)}) + "\n" for event in events if event
-    )
+    found = (json.dumps({"event": json.loads(line)}) + "\n" for line in events.to_json(**how).splitlines() if line)
+    return "".join(["" if told is None else told.to_json(**how), *found])
+
+
+def _write(lines: IO[bytes], text: str, *, sync: bool) -> None:
+    lines.write(text.encode())
+    lines.flush()
+    if sync:
+        os.fsync(lines.fileno())
 
 
 @contextmanager
