@@ -112,8 +112,8 @@ def test_no_event_begins_shortly_after_another_one():
     assert intervals_of(events_of(fitted(merge=1), judged_of(scores))) == [(0, 0), (3, 4), (7, 9)]
 
 
-def test_the_delay_counts_from_half_the_line():
-    events = events_of(fitted(), judged_of([0, 0.6, 0.4, 0.6, np.nan, 0.7, 2, 0]))
+def test_the_delay_counts_from_near_the_line():
+    events = events_of(fitted(), judged_of([0, 0.9, 0.7, 0.9, np.nan, 0.85, 2, 0]))
     assert events["delay"].tolist() == [3]
     assert events_of(fitted(), judged_of([0, 2.0]))["delay"].tolist() == [0]
 
@@ -183,6 +183,8 @@ def test_a_gap_begins_when_the_first_row_was_due_and_its_end_is_no_second_event(
     events = events_of(fitted(re_entry=5, merge=1), judged)
     assert events[["kind", "start", "end", "delay"]].values.tolist() == [["gap", 10, 30, 20], ["spike", 45, 45, 0]]
     assert len(events_of(fitted(merge=1), judged)) == 3  # the third row after it counts, its end does not
+    flags = flagged(30, gap=[10]) | flagged(30, stuck=(slice(10, 12), 1))
+    assert events_of(fitted(re_entry=5, merge=1), judged._replace(flags=flags))["start"].tolist() == [10, 30, 45]
     silent = judged_of(score[:12], flags=flagged(12, missing=slice(4, 10)))
     assert events_of(fitted(re_entry=5), silent)["kind"].tolist() == ["gap"]  # rows without values are no better
 
@@ -212,7 +214,7 @@ def test_rows_that_run_back_do_not_tear_an_event():
 @st.composite
 def streams(draw):
     n = draw(st.integers(1, 60))
-    scores = draw(hnp.arrays(float, n, elements=st.sampled_from([0.0, 0.3, 0.7, 1.5, 3.0, np.nan])))
+    scores = draw(hnp.arrays(float, n, elements=st.sampled_from([0.0, 0.3, 0.9, 1.5, 3.0, np.nan])))
     flags = draw(hnp.arrays(np.uint16, (n, 2), elements=st.sampled_from([0, 0, 0, 0, 8, 16, 32, 64])))
     times = np.cumsum(draw(hnp.arrays(np.int64, n, elements=st.sampled_from([1, 1, 1, 1, 9, 0, -2]))))
     before = np.maximum.accumulate(np.append(times[0] - 1, times))[:-1]

@@ -268,7 +268,7 @@ def test_an_envelope_has_the_extremes_and_its_size():
     envelope = Envelope("ds", limit=100)
     for start in range(0, 9000, 70):
         envelope.add(table[start : start + 70])
-        assert sum(map(len, envelope._parts)) <= 4 * 100
+        assert sum(map(len, envelope._parts)) <= 2 * 100
     rows = envelope.rows()
     assert len(rows) <= 100
     assert list(rows) == list(table)

@@ -326,8 +326,8 @@ def test_detect_folder(table, tmp_path):
     folder = run_detect(table, config, tmp_path / "out")
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "scores.csv", "events.csv", "events.json", "summary.txt", "plots", "report.html", "config.yaml", "provenance.json",
-        "model.tsrnn",
+        "scores.csv", "events.csv", "events.json", "summary.txt", "plots", "report.html", "config.yaml",
+        "provenance.json", "model.tsrnn",
     }  # fmt: skip
     scores = pd.read_csv(folder / "scores.csv", parse_dates=["when"])
     assert scores["when"].tolist() == sensors()["when"].tolist()

@@ -343,6 +343,25 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         after, _, closed = self.follow(self.start() if state is None else state, rows)
         return self.stamped([closed, self.open_events(after)], stamps)
 
+    def explain(self, df: pd.DataFrame, n: int = 5) -> pd.DataFrame:
+        """Why there is an event or none: the rows nearest to an alarm, and how far from the line they are.
+
+        Parameters
+        ----------
+        df : DataFrame
+            Rows as they stand in the file, with the columns that `fit` saw.
+        n : int, default 5
+            How many; of rows that would be one event only the highest.
+
+        Returns
+        -------
+        DataFrame
+            As of `tsrnn.anomaly.events.FittedEvents.explain`.
+        """
+        rows, stamps = self.columns_.read(df)
+        found = self.events_.explain(self.judge(self.start(), rows)[1], n)
+        return found.assign(time=stamps.iloc[found["row"]].array)
+
     def follow(self, state: State, rows: Rows) -> tuple[State, Judged, pd.DataFrame]:
         """`judge` rows, and gather the events that end in them; their times are as in ``rows``."""
         after, judged = self.judge(state, rows)

@@ -42,7 +42,7 @@ _BEFORE = np.iinfo(np.int64).min  # the time before the first row
 _FINDINGS = 10  # typical steps between findings of one event, at most
 _SHORT = 3  # alarms of an event that is a spike
 _ONE_SIDED = 0.8  # of the alarms, net, on one side of what was expected: another level
-_ELEVATED = 0.5  # of the alarm line
+_ELEVATED = 0.8  # of the alarm line; healthy scores, the highest of several scorers, are seldom above
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class _Chunk(NamedTuple):
     begin: Ints
     """The stamp, or the first one that is missing before a row after a gap."""
     since: Ints
-    """When the score rose to half the alarm line, to stay above it until this row."""
+    """When the score rose above four fifths of the alarm line, to stay there until this row."""
     quiet: NDArray[np.bool_]
     """Whether an outage was not long ago."""
     number: Ints
@@ -154,8 +154,8 @@ class FittedEvents:
     was due); ``peak``, the stamp of the highest score; ``severity``, 0 to 100 and 50 at the alarm line, the highest of
     the sharp and the smooth one; ``p_value``, the lowest; ``score``, the highest, in multiples of the alarm line;
     ``n_rows``, from start to end; ``sensors``, their shares of the squared heights in alarm, those with at least 10 %,
-    or ``all``; ``delay``, in typical steps from the row in which the score rose above half the alarm line, to stay
-    there, to the one in which this was an event (from the first missing row, of a gap). Findings of the rules of
+    or ``all``; ``delay``, in typical steps from the row in which the score rose above four fifths of the alarm line, to
+    stay there, to the one in which this was an event (from the first missing row, of a gap). Findings of the rules of
     quality have a severity of 50 and no score.
 
     The kind of an event of the model is that of the scorers ``drift`` and ``multisensor`` where these led in most of
@@ -229,9 +229,10 @@ class FittedEvents:
                 new = run[chunk.now[run] > ended + self.suppression] if is_model and slot.id < 0 else run
                 if len(new):
                     known = slot.confirmed
-                    slot, model = (
-                        self._alarmed(slot, model, chunk, new) if is_model else (_found(slot, chunk, new), model)
-                    )
+                    if is_model:
+                        slot, model = self._alarmed(slot, model, chunk, new)
+                    else:
+                        slot = _found(slot, chunk, new, chunk.begin if i == self._outage else judged.times)
                     begun += [(slot.confirmed, i)] if known < 0 <= slot.confirmed else []
             slots[i] = slot
         ids = {key: clock.next_id + k for k, key in enumerate(sorted(begun))}
@@ -265,7 +266,7 @@ class FittedEvents:
             return _table([])
         since = clock.now + self.interval
         slot = _Slot(clock.next_id, since, now, since, now, clock.rows, clock.rows - 1, clock.rows, since, now - since)
-        return _table([self._event(slot, _FOUND.index("gap") * (len(self.sensors) + 1) + len(self.sensors), {})])
+        return _table([self._event(slot, self._outage, {})])
 
     def explain(self, judged: Judged, n: int = 5) -> pd.DataFrame:
         """The rows that were nearest to an alarm, and why there is or is not an event.
@@ -280,8 +281,8 @@ class FittedEvents:
         Returns
         -------
         DataFrame
-            ``time``, ``score`` (in multiples of the alarm line), ``margin`` (what was missing to the line, as a share
-            of it; negative above), ``kind`` (of the scorer that leads), ``sensors``, ``why``.
+            ``row`` (its position), ``time``, ``score`` (in multiples of the alarm line), ``margin`` (what was missing to
+            the line, as a share of it; negative above), ``kind`` (of the scorer that leads), ``sensors``, ``why``.
         """
         state, events = self.step(self.start(), judged)
         events = pd.concat([events, self.finish(state)], ignore_index=True)
@@ -302,8 +303,13 @@ class FittedEvents:
                 "an alarm that the rules of events leave out: too short, or too soon after a gap or another event"
             )  # fmt: skip
             shares = _name_shares(self.sensors, np.nan_to_num(judged.heights[row]) ** 2)
-            found.append((time, score, 1 - score, self.kinds[judged.lead[row]], shares, why))
-        return pd.DataFrame(found, columns=["time", "score", "margin", "kind", "sensors", "why"])
+            found.append((row, time, score, 1 - score, self.kinds[judged.lead[row]], shares, why))
+        return pd.DataFrame(found, columns=["row", "time", "score", "margin", "kind", "sensors", "why"])
+
+    @property
+    def _outage(self) -> int:
+        """The slot of gaps in all sensors."""
+        return _FOUND.index("gap") * (len(self.sensors) + 1) + len(self.sensors)
 
     def _nothing(self) -> State:
         """What is summed up of an event of the model before its first alarm."""
@@ -408,19 +414,17 @@ class FittedEvents:
         return "level" if abs(model["sides"][blamed]) >= _ONE_SIDED * alarms else "contextual"
 
 
-def _found(slot: _Slot, chunk: _Chunk, rows: Ints) -> _Slot:
-    """An event of the rules of quality with more findings."""
-    first, last = int(rows[0]), int(rows[-1])
-    times = chunk.judged.times[rows]
+def _found(slot: _Slot, chunk: _Chunk, rows: Ints, begin: Ints) -> _Slot:
+    """An event of the rules of quality with more findings, which began at these times."""
+    times, begin, number = chunk.judged.times[rows], begin[rows], chunk.number[rows]
     if slot.id < 0:
-        start, number = int(chunk.begin[first]), int(chunk.number[first])
-        delay = int(times[0]) - start
-        slot = _Slot(0, start, int(times[0]), start, first=number, confirmed=number, since=start, delay=delay)
+        first, start = int(number[0]), int(begin[0])
+        slot = _Slot(0, start, start, start, first=first, confirmed=first, since=start, delay=int(times[0]) - start)
     return slot._replace(
-        start=min(slot.start, int(chunk.begin[rows].min())),
+        start=min(slot.start, int(begin.min())),
         end=max(slot.end, int(times.max())),
-        until=int(chunk.now[last]),
-        last=int(chunk.number[last]),
+        until=int(chunk.now[rows[-1]]),
+        last=int(number[-1]),
     )
 
 

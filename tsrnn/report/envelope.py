@@ -16,8 +16,8 @@ class Envelope:
     ----------
     time_col : str
         Column with the times.
-    limit : int, default 6000
-        Rows to be kept, at most; about four for each pixel of a figure.
+    limit : int, default 50000
+        Rows of a table that are kept as they are; of more, half so many to so many.
 
     Examples
     --------
@@ -27,7 +27,7 @@ class Envelope:
     [0, 5, -3, 2]
     """
 
-    def __init__(self, time_col: str, limit: int = 6000) -> None:
+    def __init__(self, time_col: str, limit: int = 50_000) -> None:
         self.time_col = time_col
         self.limit = limit
         self._parts: list[pd.DataFrame] = []
@@ -35,7 +35,7 @@ class Envelope:
     def add(self, rows: pd.DataFrame) -> None:
         """Rows that follow those before."""
         self._parts.append(rows)
-        if sum(map(len, self._parts)) > 4 * self.limit:
+        if sum(map(len, self._parts)) > 2 * self.limit:
             self._parts = [self.rows()]
 
     def rows(self) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from tsrnn.data.io import Reading
 from tsrnn.data.stream import Place, read_chunks
 from tsrnn.forecasting.spec import SpecError, predictor_from_spec, to_spec, value_from_spec
 from tsrnn.report import html
+from tsrnn.report.charts import Monitor
 from tsrnn.report.envelope import Envelope
 from tsrnn.report.sensors import plot_events
 from tsrnn.runs.carried import Carried, Model
@@ -220,7 +221,15 @@ def _score(
         figures={"events": figure},
         page=[
             html.Text("\n\n".join(summary)),
-            html.Figure(figure, heading="Sensors and score"),
+            Monitor(
+                drawn,
+                drawn,
+                events,
+                columns.time_col,
+                columns.sensors,
+                heading="Sensors and score",
+                note="Shaded: what was expected, three scales to either side, and events. Drag to zoom.",
+            ),
             html.Table(worst.drop(columns="peak"), heading="Events", caption=caption),
         ],
     )
