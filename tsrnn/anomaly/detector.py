@@ -373,6 +373,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """Events that have begun and not ended in the rows that a state comes from."""
         return self.events_.finish(_parted(state)["events"])
 
+    def overdue(self, state: State, late: int) -> pd.DataFrame:
+        """The outage that is open if no row has come for so long, in nanoseconds; a table of one event, or none."""
+        now = int(state["quality/time"]) + late
+        return self.events_.overdue(_parted(state)["events"], now, self.quality_.gap)
+
     def stamped(self, found: Sequence[pd.DataFrame], stamps: "pd.Series[Any]") -> pd.DataFrame:
         """Events in time order, with their times as the stamps of a table stand there."""
         events = pd.concat(found, ignore_index=True).sort_values("start", kind="stable", ignore_index=True)
@@ -398,7 +403,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """Fit on the rows and say which of them are outliers."""
         return self.fit(df, **columns).predict(df)
 
-    def save(self, path: str | Path, state: State | None = None) -> None:
+    def save(self, path: str | Path, state: State | None = None, **more: Any) -> None:
         """Write the fitted detector, and a state with it, to one file.
 
         Parameters
@@ -407,11 +412,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             Of the file; one that is there is replaced, in one move.
         state : dict of arrays, optional
             What `step` gave; by default that before the first row.
+        **more
+            What else to keep with it; `tsrnn.anomaly.artifact.read` gives it back.
         """
         check_is_fitted(self, "hold_")
         given = self.get_params(deep=False)
         fitted = {name: getattr(self, name) for name in _FITTED}
-        artifact.write(path, {"parameters": given, "fitted": fitted, "state": self.start() if state is None else state})
+        state = self.start() if state is None else state
+        artifact.write(path, {"parameters": given, "fitted": fitted, "state": state, **more})
 
     @classmethod
     def load(cls, path: str | Path) -> "tuple[Self, State]":
