@@ -236,8 +236,8 @@ def trained(
         The first weights where the rows held out are not explained better by others.
     """
     training = Training(max_steps=max_steps, batch_size=batch_size, eval_every=25)
-    places = jnp.linspace(0, 1, 4 * batch_size, dtype=jnp.float32).reshape(4, -1)
-    valid = (places, jnp.ones(places.shape, bool)) if validation > 0 else None
+    places = np.linspace(0, 1, 4 * batch_size, dtype=np.float32).reshape(4, -1)
+    valid = (places, np.ones(places.shape, bool)) if validation > 0 else None
     results = train_members(
         loss, _Places(batch_size), nets, (), keys=[key] * len(nets), training=training,
         optimizers=[Optimizer(learning_rate=learning_rate)] * len(nets), valid_batches=valid, settings=settings,

@@ -32,6 +32,7 @@ __all__ = [
     "before",
     "chunk_starts",
     "chunks",
+    "first_weights",
     "run",
     "symlog",
 ]
@@ -184,7 +185,7 @@ class Recurrent(AbstractOnline):
         }
         zeros = jnp.zeros(2 * n_sensors)
         return net | {"head": jnp.zeros((2 * self.hidden_size + 1, 2 * n_sensors)), "head_bias": zeros,
-            "tail": jnp.full(n_sensors, 2.0)}  # fmt: skip
+            "tail": jnp.full(n_sensors, 2.0, jnp.float32)}  # fmt: skip
 
     def start(self, p: Params, n_columns: int) -> Carry:
         """States of zero."""
@@ -280,6 +281,13 @@ class ChunkLoss:
             tail = jnp.broadcast_to(jax.nn.softplus(net["tail"])[None, None], more.shape)
             losses = -StudentT().log_prob(jnp.stack([more, scale, tail], axis=-1), target)
         return jnp.where(counts, losses, 0).sum() / jnp.maximum(counts.sum(), 1).astype(losses.dtype), None
+
+
+@partial(jax.jit, static_argnames=("model", "n_columns", "n_sensors"))
+def first_weights(model: Any, seed: Int[Array, ""], n_columns: int, n_sensors: int) -> tuple[Params, PRNGKeyArray]:
+    """Fresh ``net`` of a model, and a key for what is drawn in training; one program."""
+    init_key, key = jax.random.split(jax.random.key(seed))
+    return model.init(init_key, n_columns, n_sensors), key
 
 
 def chunk_starts(batch: Any, ends: Int[Array, " 2"], steps: int, warm_up: int = 0) -> Int[Array, " B"]:
