@@ -378,3 +378,19 @@ def test_disagreement_goes_without_products_where_rows_are_few(healthy):
     assert not some.products
     assert Disagreement.fit(healthy, CALIBRATION, 20).products
     assert not np.isnan(parts_of(some, healthy)).all()
+
+
+def test_values_beyond_all_learned_ones_reach_out_of_their_range(healthy, fitted):
+    learned = healthy.values[~CALIBRATION]
+    low, high = np.nanmin(learned, axis=0), np.nanmax(learned, axis=0)
+
+    def change(values, deviations):
+        values[1100, 0], values[1150, 2] = high[0] + 2, low[2] - 3
+
+    evidence = faulty(healthy, change)
+    for name, row, sensor, off in (("high", 1100, 0, 2), ("low", 1150, 2, 3)):
+        parts = parts_of(fitted[name], evidence)
+        assert joint_score(parts)[row] == pytest.approx(1 + off / (high - low)[sensor])
+        assert np.nanargmax(joint_score(parts)) == row
+        assert np.nanargmax(parts[row]) == sensor
+        assert np.nanmax(joint_score(parts)[:LEARNED]) == pytest.approx(1)

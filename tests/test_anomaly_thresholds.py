@@ -17,6 +17,7 @@ from tsrnn.anomaly.thresholds import (
     FalseDiscovery,
     PeaksOverThreshold,
     Quantile,
+    Record,
     ReturnLevel,
     discoveries,
     fit_pareto,
@@ -329,3 +330,11 @@ def test_runs_that_hardly_rise_above_the_next_are_pruned():
     line = Dynamic.fit(window, 10_000, 30)
     assert 1.2 <= line._line(window) < 3.0
     assert replace(line, fall=0.01)._line(window) <= line._line(window)
+
+
+def test_a_record_is_broken_as_often_as_chance_has_it():
+    rng = np.random.default_rng(0)
+    alarms = sum(
+        alarms_of(Record.fit(rng.exponential(size=500), 1000, 1), rng.exponential(size=4500)) for _ in range(200)
+    )
+    assert 0.8 * np.log(10) < alarms / 200 < 1.2 * np.log(10)

@@ -1,4 +1,4 @@
-"""Scorers: from what was measured and what was expected to how abnormal every sensor is, by eleven kinds of evidence.
+"""Scorers: from what was measured and what was expected to how abnormal every sensor is, by thirteen kinds of evidence.
 
 A spike and a slow drift are seen by different eyes, and a sharp alarm and a smooth severity are different things, so
 there are several scorers under one contract (`tsrnn.anomaly.base.AbstractScorer`). Most look at *errors*: deviations
@@ -20,10 +20,12 @@ from tsrnn.anomaly.statistics import (
     contributions,
     each_row,
     ewma,
+    highest,
     joint_score,
     last_seen,
     moments,
     robust_scale,
+    scale_floor,
     shrunk_correlation,
 )
 
@@ -33,7 +35,9 @@ __all__ = [
     "Change",
     "Disagreement",
     "Drift",
+    "High",
     "Likelihood",
+    "Low",
     "Mahalanobis",
     "NegativeLogLikelihood",
     "PValue",
@@ -363,6 +367,54 @@ class Change(AbstractScorer):
 
 
 @dataclass(frozen=True, eq=False)
+class _AbstractReach(AbstractScorer):
+    low: Floats
+    high: Floats
+    width: Floats
+    kind: ClassVar[str] = "level"
+
+    @classmethod
+    def fit(cls, evidence: Evidence, calibration: NDArray[np.bool_], span: int) -> Self:
+        """Lowest and highest values of the rows to learn from."""
+        values = evidence.values[~calibration]
+        seen = ~np.isnan(values)
+        low = np.where(seen.any(axis=0), values.min(axis=0, initial=np.inf, where=seen), np.nan)
+        high = values.max(axis=0, initial=-np.inf, where=seen)
+        return cls(low, high, np.maximum(high - low, scale_floor(values)))
+
+    def step(self, state: State, evidence: Evidence) -> tuple[State, Floats]:
+        """The square of the reach of the sensor that is farthest out; the others have no part."""
+        reach = np.maximum(0, self.reach(evidence.values))
+        farthest = reach == highest(reach.T)[:, None]
+        return state, np.where(np.isnan(reach), np.nan, np.where(farthest, reach**2, 0))
+
+    @abstractmethod
+    def reach(self, values: Floats) -> Floats:
+        """How far values reach, in learned ranges; (n, C)."""
+
+
+@dataclass(frozen=True, eq=False)
+class High(_AbstractReach):
+    """How far the highest sensor is above the lowest value it was learned with, in learned ranges: 1 is their end.
+
+    With the threshold "record" it finds values higher than any before.
+    """
+
+    def reach(self, values: Floats) -> Floats:
+        """Above the lowest."""
+        return np.asarray((values - self.low) / self.width)
+
+
+@dataclass(frozen=True, eq=False)
+class Low(_AbstractReach):
+    """How far the lowest sensor is below the highest value it was learned with; see `High`."""
+
+    def reach(self, values: Floats) -> Floats:
+        """Below the highest."""
+        return np.asarray((self.high - values) / self.width)
+
+
+@dataclass(frozen=True, eq=False)
 class Disagreement(AbstractScorer):
     """Sensors that no longer fit each other, whatever each of them did before.
 
@@ -464,6 +516,8 @@ SCORERS: dict[str, type[AbstractScorer]] = {
     "disagreement": Disagreement,
     "smooth": Smooth,
     "change": Change,
+    "high": High,
+    "low": Low,
 }
 """Every scorer by its name."""
 

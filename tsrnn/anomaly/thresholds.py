@@ -1,9 +1,10 @@
-"""Where to draw the alarm line: seven ways, fitted on scores of rows that no model has learned from.
+"""Where to draw the alarm line: eight ways, fitted on scores of rows that no model has learned from.
 
 All are told the same thing, how many healthy rows shall pass from one false alarm to the next
-(`tsrnn.anomaly.base.AbstractThreshold`). `Quantile`, `ReturnLevel` and `Conformal` stand still; `PeaksOverThreshold`
-(SPOT) learns from the scores that pass below it, `DriftingPeaks` (DSPOT) also follows their level; `Dynamic` splits
-recent scores where they fall apart best; `FalseDiscovery` spends a budget of false alarms and earns it back.
+(`tsrnn.anomaly.base.AbstractThreshold`). `Quantile`, `ReturnLevel` and `Conformal` stand still; `Record` is the highest
+score so far; `PeaksOverThreshold` (SPOT) learns from the scores that pass below it, `DriftingPeaks` (DSPOT) also
+follows their level; `Dynamic` splits recent scores where they fall apart best; `FalseDiscovery` spends a budget of
+false alarms and earns it back.
 """
 
 from collections import deque
@@ -27,6 +28,7 @@ __all__ = [
     "FalseDiscovery",
     "PeaksOverThreshold",
     "Quantile",
+    "Record",
     "ReturnLevel",
     "discoveries",
     "fit_pareto",
@@ -181,6 +183,44 @@ class Conformal(AbstractThreshold):
         """The same line for all rows; p is that of a block, spread over its rows."""
         p = _share_above(self.maxima, scores)
         return state, Line(np.full(len(scores), self.height), 1 - (1 - p) ** (1 / self.block))
+
+
+@dataclass(frozen=True, eq=False)
+class Record(AbstractThreshold):
+    """The highest score so far: what is above it is an alarm, and the next one to beat.
+
+    Among n exchangeable scores the next is the highest with probability 1 / (n + 1): the line is calibrated without
+    a law or a constant, it follows scores that were too modest on the calibration rows, and false alarms become ever
+    rarer, about ``log(1 + m / n)`` in m rows after n. Of ``every`` it takes no notice. What is smaller than a fault
+    before it is not found.
+
+    References
+    ----------
+    B. C. Arnold, N. Balakrishnan and H. N. Nagaraja (1998), Records, section 2.5 (number of records).
+
+    Examples
+    --------
+    >>> line = Record.fit(np.array([1.0, 3.0]), every=100, span=1)
+    >>> line.step(line.start(), np.array([2.0, 5.0, 4.0, 6.0]))[1].height
+    array([3., 3., 5., 5.])
+    """
+
+    scores: Floats
+    """Of the calibration rows, sorted."""
+
+    @classmethod
+    def fit(cls, scores: Floats, every: float, span: int) -> Self:
+        """Sort them."""
+        return cls(np.sort(scores[~np.isnan(scores)]))
+
+    def start(self) -> State:
+        """The highest of the calibration rows, at least 1, the unit of standardised scores."""
+        return {"highest": np.array(max(self.scores[-1], 1.0) if len(self.scores) else np.inf)}
+
+    def step(self, state: State, scores: Floats) -> tuple[State, Line]:
+        """The highest score before each row; p is the share of calibration rows that are as high, itself included."""
+        heights = np.fmax.accumulate(np.append(state["highest"], scores))
+        return {"highest": heights[-1]}, Line(heights[:-1], _share_above(self.scores, scores))
 
 
 # Peaks over a threshold
@@ -475,6 +515,7 @@ THRESHOLDS: dict[str, type[AbstractThreshold]] = {
     "quantile": Quantile,
     "return_level": ReturnLevel,
     "conformal": Conformal,
+    "record": Record,
     "spot": PeaksOverThreshold,
     "dspot": DriftingPeaks,
     "fdr": FalseDiscovery,
