@@ -191,6 +191,15 @@ class TestHold:
             np.testing.assert_allclose(expected.mean[200:, 0], 160, atol=10)
 
 
+def test_a_model_that_runs_away_is_kept_among_usual_values():
+    growth = 1.02 ** np.arange(200)
+    model = AutoRegression(order=2, ridge=1e-6).fit(rows(growth))
+    _, expected = passed(model, rows(np.append(growth, np.full(5000, -1e6))), hold=Hold(5.0))
+    assert expected.held[200:].all()
+    assert np.isfinite(expected.mean).all()
+    assert expected.mean.max() < 2 * growth[-1]
+
+
 def test_time_out_of_limit_is_counted_in_typical_steps():
     model = Persistence().fit(rows([0.0, 1, 0, 1, 0, 1]))
     held = passed(model, rows([0.0, 99, 99, nan, 99, 99], elapsed=[1, 1, 2, 2, 1, 1]), hold=Hold(5.0, 5))[1].held[:, 0]

@@ -33,6 +33,7 @@ __all__ = [
     "scale_of",
     "spreads",
     "trained",
+    "unscaled",
 ]
 
 Floats = NDArray[np.float64]
@@ -278,10 +279,17 @@ def scale_of(
     model: AbstractOnline, params: dict[str, Any], learned: Learned, more: Floats | float = 1.0
 ) -> dict[str, Any]:
     """The parameters with the scale of what the model misses, which is ``more`` times that in learned rows."""
-    params = {**params, "scale": np.ones(learned.n_sensors, np.float32)}
+    params = unscaled(params, learned)
     mean, _, known = passed(model, params, learned)
     missed = np.where(known, (learned.sensors - mean) / np.sqrt(learned.late), np.nan)
     return {**params, "scale": np.maximum(more * spreads(missed), LEAST_SCALE).astype(np.float32)}
+
+
+def unscaled(params: dict[str, Any], learned: Learned) -> dict[str, Any]:
+    """The parameters with scales of 1, and between which values all but one in five hundred of the learned ones lie."""
+    seen = [column[~np.isnan(column)] for column in learned.sensors.T]
+    usual = np.array([np.quantile(x, [0.001, 0.999]) if len(x) else [0, 0] for x in seen], np.float32)
+    return {**params, "scale": np.ones(learned.n_sensors, np.float32), "low": usual[:, 0], "high": usual[:, 1]}
 
 
 def move_units(learned: Learned) -> NDArray[np.float32]:
