@@ -131,6 +131,10 @@ class TestContract:
         with pytest.raises(NotFittedError):
             clone(ALL[name]).start()
 
+    def test_recordings_of_other_columns_are_refused(self, name):
+        with pytest.raises(ValueError, match=r"numbers of sensors and inputs, \[\(1, 0\), \(4, 1\)\]"):
+            clone(ALL[name]).fit_each([recording(), rows([1.0, 2.0])])
+
     def test_one_row_is_not_enough(self, name):
         with pytest.raises(ValueError, match="recording 1 has 1 row"):
             clone(ALL[name]).fit_each([recording(), recording().part(slice(1))])
