@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from defaults import CASES, run
 
-from tsrnn import LSTM, Forecaster, Point, Recursive, SegRNN, Seq2Seq, StudentT
+from tsrnn import LSTM, Ensemble, Forecaster, Point, Recursive, SegRNN, Seq2Seq, StudentT
 from tsrnn.data.datasets import data_folder
 
 SETS = {"tourism_quarterly": 4, "hospital": 12}
@@ -37,6 +37,7 @@ def parts(season: int, context: int) -> dict[str, dict[str, Any]]:
         "segments: SegRNN of one season": {"network": SegRNN(segment_length=season)},
         "output: point by squared error": {"output": Point()},
         "width: 16": {"network": LSTM(hidden_size=16)},
+        "ensemble: mean of five seeds": {},
     }
 
 
@@ -54,6 +55,7 @@ def main() -> None:
             ratios = []
             for seed in args.seeds:
                 model = Forecaster(**{"network": LSTM(), "horizon": case.horizon, "random_state": seed} | changed)
+                model = Ensemble(model) if part.startswith("ensemble") else model
                 ratios.append(run(case, model, data_folder(), validation=True)["ratio"])
             table.setdefault(part, {})[name] = round(float(np.mean(ratios)), 3)
             print(f"{name:20} {part:44} {table[part][name]}", file=sys.stderr, flush=True)

@@ -5,7 +5,8 @@ hundred units, of 100 series each), a ridge regression on 28 lags (ten), an LSTM
 windows (ten). Every engine is measured in a process of its own, which makes the frame and runs the backtest once;
 ``*_s`` goes from the frame to the result, with starting workers and compilation (no cache on disk). ``*_peak_bytes`` is
 the peak of that process less what it had after its imports, ``*_worker_bytes`` the peak of the largest worker, with its
-imports. ``equal`` tells whether all forecasts are equal to the bit.
+imports. ``units_equal`` tells whether all forecasts are equal to the bit. A process that has not ended after an hour
+says where it is and ends.
 
 Dask is measured where it is installed (``pip install 'tsrnn[dask]'``).
 
@@ -13,6 +14,7 @@ Dask is measured where it is installed (``pip install 'tsrnn[dask]'``).
 """
 
 import argparse
+import faulthandler
 import hashlib
 import json
 import os
@@ -27,6 +29,8 @@ from pathlib import Path
 
 ENGINES = ("here", "processes", "dask")
 
+LIMIT_S = 3600
+
 
 def peak(who: int) -> int:
     return 1024 * resource.getrusage(who).ru_maxrss
@@ -34,6 +38,7 @@ def peak(who: int) -> int:
 
 def child(engine: str, n_series: int, folds: int, steps: int) -> None:
     """Measure in this process."""
+    faulthandler.dump_traceback_later(LIMIT_S, exit=True)
     import jax
     import jax.numpy as jnp
     from sklearn.linear_model import Ridge
@@ -82,7 +87,7 @@ def child(engine: str, n_series: int, folds: int, steps: int) -> None:
 
 def measured(*args: object) -> dict:
     command = [sys.executable, __file__, "--child", *map(str, args)]
-    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(out.splitlines()[-1])
 
 

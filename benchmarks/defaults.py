@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from real_data import bike_sharing, csv, m3, vic_elec
+from real_data import bike_sharing, csv, vic_elec
 
 from tsrnn import LSTM, Forecaster, SeasonalNaive, backtest, read_csv
 from tsrnn.data import Panel, Schema
@@ -75,10 +75,10 @@ def quarters(folder: Path) -> pd.DataFrame:
 ECONOMY = ["Consumption", "Income", "Production", "Savings", "Unemployment"]
 
 CASES = {
-    "m3_yearly": Case(m3("YEARLY"), 6, 1, {"time_col": "t"}),
-    "m3_quarterly": Case(m3("QUARTERLY"), 8, 4, {"time_col": "t"}),
-    "m3_monthly": Case(m3("MONTHLY"), 18, 12, {"time_col": "t"}),
-    "m3_other": Case(m3("OTHER"), 8, 1, {"time_col": "t"}),
+    "m3_yearly": Case(named("m3_yearly"), 6, 1),
+    "m3_quarterly": Case(named("m3_quarterly"), 8, 4),
+    "m3_monthly": Case(named("m3_monthly"), 18, 12),
+    "m3_other": Case(named("m3_other"), 8, 1),
     "tourism_yearly": Case(named("tourism_yearly"), 4, 1),
     "tourism_quarterly": Case(named("tourism_quarterly"), 8, 4, quick=True),
     "tourism_monthly": Case(named("tourism_monthly"), 24, 12),

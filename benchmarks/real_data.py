@@ -35,16 +35,6 @@ class Case:
     quick: bool = False
 
 
-def m3(period: str) -> Callable[[Path], pd.DataFrame]:
-    def read(folder: Path) -> pd.DataFrame:
-        meta = read_csv(folder / "forecast/m3/m3_meta.csv.gz", time_col="n_train")
-        ids = meta.loc[meta["period"] == period, "unique_id"]
-        frame = read_csv(folder / "forecast/m3/m3.csv.gz", time_col="t")
-        return frame[frame["unique_id"].isin(ids)]
-
-    return read
-
-
 def csv(path: str, **options: Any) -> Callable[[Path], pd.DataFrame]:
     return lambda folder: read_csv(folder / path, **options)
 
@@ -69,9 +59,9 @@ TANKS = [f"L_T{i}" for i in range(1, 8)]
 
 CASES = {
     "m4_hourly": Case(lambda folder: load("m4_hourly"), 48),
-    "m3_yearly": Case(m3("YEARLY"), 6, {"time_col": "t"}),
-    "m3_quarterly": Case(m3("QUARTERLY"), 8, {"time_col": "t"}),
-    "m3_monthly": Case(m3("MONTHLY"), 18, {"time_col": "t"}),
+    "m3_yearly": Case(lambda folder: load("m3_yearly"), 6),
+    "m3_quarterly": Case(lambda folder: load("m3_quarterly"), 8),
+    "m3_monthly": Case(lambda folder: load("m3_monthly"), 18),
     "tourism_monthly": Case(lambda folder: load("tourism_monthly"), 24),
     "tourism_quarterly": Case(lambda folder: load("tourism_quarterly"), 8),
     "tourism_yearly": Case(lambda folder: load("tourism_yearly"), 4, quick=True),

@@ -82,7 +82,7 @@ def test_unknown_name():
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """An empty benchmark folder to write small files into."""
-    for name in ("tourism", "m4", "ett"):
+    for name in ("tourism", "m4", "m3", "ett"):
         (tmp_path / "forecast" / name).mkdir(parents=True)
     monkeypatch.setenv("TSRNN_DATA", str(tmp_path))
     return tmp_path / "forecast"
@@ -127,6 +127,18 @@ def test_ett_format(folder):
     assert series(frame, "OT")[1] == [3, 4]
 
 
+def test_m3_format_with_what_a_series_is_about(folder):
+    pd.DataFrame(
+        {"unique_id": ["N1", "N1", "N2", "N3"], "t": [1, 2, 1, 1], "y": [5.0, 6.0, 7.0, 8.0], "split": "train"}
+    ).to_csv(folder / "m3/m3.csv.gz", index=False)
+    about = {"unique_id": ["N3", "N1", "N2"], "period": ["YEARLY", "YEARLY", "OTHER"], "type": ["MICRO", "MACRO", "X"]}
+    pd.DataFrame(about).to_csv(folder / "m3/m3_meta.csv.gz", index=False)
+    frame = load("m3_yearly")
+    assert frame.to_dict("list") == {
+        "unique_id": ["N1", "N1", "N3"], "ds": [1, 2, 1], "y": [5, 6, 8], "type": ["MACRO", "MACRO", "MICRO"],
+    }  # fmt: skip
+
+
 @pytest.fixture
 def real(shared_data, monkeypatch):
     """The folder of the real benchmark data, which `load` then reads."""
@@ -143,6 +155,7 @@ def real(shared_data, monkeypatch):
         ("m4_hourly", 414, 353_500 + 414 * 48, None),
         ("etth1", 7, 7 * 17_420, "h"),
         ("ettm1", 7, 7 * 69_680, "15min"),
+        ("m3_quarterly", 756, 37_004, None),
     ],
 )
 def test_real_sets_are_complete_and_regular(real, name, n_series, rows, step):

@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import get_args
 
 import numpy as np
@@ -192,6 +193,18 @@ class TestAudit:
     def test_a_network_with_covariates(self):
         result = tsrnn.backtest({"GRU": small()}, covered(), n_windows=2, audit=True, **KINDS["all"])
         assert result.audit["verdict"].tolist() == ["clean"]
+
+    def test_what_was_audited_is_not_audited_again(self, monkeypatch, tmp_path):
+        module, audited = sys.modules["tsrnn.evaluation.backtest"], []
+        find = module.find_leak
+        monkeypatch.setattr(module, "find_leak", lambda model, *where: audited.append(model) or find(model, *where))
+        models = {"Naive": tsrnn.Naive(horizon=3), "Leaking": LeakingForecaster(horizon=3)}
+        run = partial(tsrnn.backtest, audit=True, checkpoint=tmp_path)
+        first, again = run(models, plain()), run(models | {"Drift": tsrnn.Drift(horizon=3)}, plain())
+        assert [type(model).__name__ for model in audited] == ["Naive", "LeakingForecaster", "Drift"]
+        pd.testing.assert_frame_equal(again.audit[:2], first.audit)
+        run(models, plain(), n_windows=2)  # of another first fold
+        assert len(audited) == 5
 
     def test_elsewhere(self, monkeypatch):
         threads = Engine("threading", n_jobs=2)

@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 
 import tsrnn
 from tests.strategies import gap_free
 from tests.test_nn import make_batch
+from tsrnn.evaluation.metrics import crps
 from tsrnn.nn.distributions import NegativeBinomial, Normal
 from tsrnn.nn.model import Model
 from tsrnn.nn.outputs import Point, Quantiles
@@ -159,6 +161,16 @@ def test_predict_summarizes_the_paths(fitted):
     np.testing.assert_allclose(table["LSTM-q-0.3"], drawn.quantile(0.3, axis=1))
     mean = forecaster(Normal(point="mean")).fit(gap_free(lengths=(30, 20, 25)))
     np.testing.assert_allclose(mean.predict(level=[])["LSTM"], mean.sample().iloc[:, 2:].mean(axis=1))
+
+
+def test_a_backtest_scores_the_paths(fitted):
+    df = gap_free(lengths=(30, 20, 25))
+    result = tsrnn.backtest([fitted, tsrnn.Naive(horizon=3)], df, n_windows=2, metrics=["crps_samples", "mae"])
+    assert result.leaderboard()["crps_samples"].notna().tolist() == [True, False]
+    known = df.groupby("unique_id").head(-6)
+    paths = clone(fitted).fit(known).sample().iloc[:, 2:].to_numpy()
+    first = result.forecasts.groupby("unique_id").head(3)
+    np.testing.assert_allclose(first["LSTM-crps"], crps(first[["y"]].to_numpy(), paths[:, None]))
 
 
 def test_points_are_fed_back_and_have_no_intervals():

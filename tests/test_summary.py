@@ -158,6 +158,37 @@ def test_scoringrules_agrees_on_samples(y, samples):
         np.testing.assert_allclose(formulas.crps(y, samples, fair=fair), expected, rtol=1e-9, atol=1e-9)
 
 
+class Drawing(Naive):
+    """Paths around the last value."""
+
+    draws_paths = True
+
+    def paths(self, panel, series, ends, n_paths=None):
+        return self.forecast_panel(panel, series, ends)[..., :1] + np.arange(-3.0, 4.0)
+
+
+def test_sample_paths_are_scored_where_that_is_asked_for():
+    y = np.random.default_rng(5).normal(size=(40, 2)).cumsum(axis=0)
+    y[-1, 0] = np.nan
+    models = {"Drawing": Drawing(horizon=H), "Naive": Naive(horizon=H)}
+    result = backtest(models, y, n_windows=2, horizon=3, gap=1, metrics=["mae", "crps_samples"])
+    rows = result.forecasts
+    expected = scoringrules.crps_ensemble(rows["y"], rows["Drawing"].to_numpy()[:, None] + np.arange(-3.0, 4.0))
+    np.testing.assert_allclose(rows["Drawing-crps"], expected, rtol=1e-9)
+    assert "Naive-crps" not in rows
+    board = result.leaderboard().set_index("model")["crps_samples"]
+    assert board["Drawing"] == pytest.approx(rows.groupby(["unique_id", "cutoff"])["Drawing-crps"].mean().mean())
+    assert np.isnan(board["Naive"])
+    masked = result.summary("crps_samples", by="step", weights=rows["cutoff"] == rows["cutoff"].min())
+    first = rows["Drawing-crps"].to_numpy().reshape(2, 2, 3)[:, 0]
+    np.testing.assert_allclose(masked["crps_samples"][:3], first.mean(axis=0))
+    unasked = backtest(models, y, n_windows=2, horizon=3, gap=1)
+    assert "Drawing-crps" not in unasked.forecasts
+    for broken in (unasked.summary, lambda metrics: backtest(models["Naive"], y, metrics=metrics)):
+        with pytest.raises(ValueError, match="crps_samples is a score of sample paths, which none of these models"):
+            broken(["crps_samples"])
+
+
 def test_scoringrules_agrees_on_quantiles_and_intervals():
     rng = np.random.default_rng(3)
     y, quantiles = rng.normal(0, 2, (4, 6)), np.array([0.1, 0.3, 0.5, 0.7, 0.9])

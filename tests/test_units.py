@@ -15,6 +15,7 @@ from tsrnn.evaluation import BacktestInterrupted, units
 from tsrnn.evaluation.collector import Collector
 from tsrnn.evaluation.engines import Engine, find_engine, spread
 from tsrnn.evaluation.splits import make_folds
+from tsrnn.training.steps import run_members
 
 MODELS = {"SN": SeasonalNaive(horizon=2, season_length=3), "Ridge": LagRegressor(Ridge(), horizon=2, lags=3)}
 
@@ -88,6 +89,49 @@ class TestUnits:
 
         backtest(Looks(horizon=2), panel)
         assert set(seen) == {1}
+
+
+class TestFitsTogether:
+    """As on an accelerator: the folds of a network are the members of one program."""
+
+    @pytest.fixture(autouse=True)
+    def _forced(self, monkeypatch):
+        monkeypatch.setattr(tsrnn.Forecaster, "fits_together", True)
+
+    def net(self, **given):
+        training = tsrnn.Training(max_steps=8, eval_every=4, batch_size=4)
+        return tsrnn.Forecaster(tsrnn.GRU(hidden_size=2), **{"horizon": 2, "training": training} | given)
+
+    @pytest.mark.parametrize("options", [{}, {"train_size": 24}, {"level": [], "refit": 2}], ids=str)
+    def test_each_is_what_it_would_be_alone(self, panel, monkeypatch, options):
+        options = {"n_windows": 4, "refit": True} | options
+        net, runs = self.net(context_length=6, season_length=1), run_members._cache_size()
+        together = backtest([net, Naive(horizon=2)], panel, **options)
+        assert run_members._cache_size() <= runs + 1
+        monkeypatch.setattr(tsrnn.Forecaster, "fits_together", False)
+        alone = backtest([net, Naive(horizon=2)], panel, **options)
+        pd.testing.assert_frame_equal(together.forecasts, alone.forecasts, rtol=1e-3, atol=1e-3)
+        pd.testing.assert_frame_equal(
+            together.timings[["model", "fold", "start"]], alone.timings[["model", "fold", "start"]]
+        )
+
+    def test_units_hold_so_many_folds(self, panel, monkeypatch):
+        monkeypatch.setattr(units, "TOGETHER", 3)
+        groups = make_folds(panel, horizon=2, n_windows=4).groups(True)
+        made = units.make_units(
+            {"net": self.net(), "N": Naive(horizon=2)}, groups, {"net": (), "N": ()}, warm_start=False, shards=False
+        )
+        assert [(u.name, u.starts, u.together) for u in made[:3]] == [
+            ("net", [0, 1, 2], True), ("net", [3], False), ("N", [0], False),
+        ]  # fmt: skip
+
+    def test_folds_that_ask_for_other_shapes_are_fitted_one_by_one(self, panel):
+        cuts = [panel.until(np.full(5, n)) for n in (8, 20)]
+        together = self.net(season_length=1).fit_folds(cuts)
+        assert together[0].context_length_ < together[1].context_length_
+        for model, cut in zip(together, cuts, strict=True):
+            alone = self.net(season_length=1).fit(cut)
+            pd.testing.assert_frame_equal(model.predict(), alone.predict(), check_exact=True)
 
 
 class TestCheckpoint:

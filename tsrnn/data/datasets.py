@@ -49,13 +49,14 @@ def load(name: str) -> pd.DataFrame:
     name : str
         ``"tourism_monthly"`` (366 series, held-out horizon 24), ``"tourism_quarterly"`` (427, 8) and
         ``"tourism_yearly"`` (518, 4) [1]_; ``"m4_hourly"`` (414, 48; integer time from 1) [2]_; ``"etth1"``
-        and ``"ettm1"`` (7 series, hourly and quarter-hourly) [3]_.
+        and ``"ettm1"`` (7 series, hourly and quarter-hourly) [3]_; ``"m3_monthly"`` (1,428, 18), ``"m3_quarterly"``
+        (756, 8), ``"m3_yearly"`` (645, 6) and ``"m3_other"`` (174, 8), integer time from 1 [4]_.
 
     Returns
     -------
     DataFrame
-        Columns ``unique_id``, ``ds`` (stamps at the beginning of a period, or integers) and ``y``; series in
-        the order of the file.
+        Columns ``unique_id``, ``ds`` (stamps at the beginning of a period, or integers) and ``y``, of M3 moreover
+        ``type``, what a series is about (``MICRO``, ``FINANCE`` ...); series in the order of the file.
 
     Raises
     ------
@@ -72,6 +73,8 @@ def load(name: str) -> pd.DataFrame:
        forecasting methods, International Journal of Forecasting 36(1), 54-74.
     .. [3] Zhou et al. (2021), Informer: beyond efficient transformer for long sequence time-series
        forecasting, AAAI 35(12), 11106-11115.
+    .. [4] Makridakis and Hibon (2000), The M3-Competition: results, conclusions and implications, International
+       Journal of Forecasting 16(4), 451-476.
     """
     if name not in _READERS:
         near = difflib.get_close_matches(name, _READERS, n=1)
@@ -119,6 +122,14 @@ def _m4_hourly(folder: Path) -> pd.DataFrame:
     return _long(series())
 
 
+def _m3(folder: Path, period: str) -> pd.DataFrame:
+    """All periods in one long file, and what the series are in another one."""
+    long, about = (pd.read_csv(folder / "m3" / f"m3{part}.csv.gz") for part in ("", "_meta"))
+    kinds = about.loc[about["period"] == period].set_index("unique_id")["type"]
+    own = long[long["unique_id"].isin(kinds.index)].rename(columns={"t": "ds"})
+    return own.assign(type=own["unique_id"].map(kinds))[["unique_id", "ds", "y", "type"]].reset_index(drop=True)
+
+
 def _ett(folder: Path, file: str) -> pd.DataFrame:
     """One column a series, the first one is the stamp."""
     wide = pd.read_csv(folder / "ett" / file, parse_dates=["date"])
@@ -144,4 +155,8 @@ _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     "m4_hourly": _m4_hourly,
     "etth1": lambda folder: _ett(folder, "ETTh1.csv"),
     "ettm1": lambda folder: _ett(folder, "ETTm1.csv.gz"),
+    "m3_monthly": lambda folder: _m3(folder, "MONTHLY"),
+    "m3_quarterly": lambda folder: _m3(folder, "QUARTERLY"),
+    "m3_yearly": lambda folder: _m3(folder, "YEARLY"),
+    "m3_other": lambda folder: _m3(folder, "OTHER"),
 }

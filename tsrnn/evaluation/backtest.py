@@ -89,7 +89,8 @@ def backtest(
         the data. Of the others ``y`` is NaN, and metrics leave them out.
     refit : bool or int, default False
         False: fitted once, on the rows up to the first cutoff. True: fitted anew in every fold. An integer n: in every
-        n-th fold of those that are kept.
+        n-th fold of those that are kept. On an accelerator, networks learn up to 16 of these fits as one program, each
+        as if it were alone, up to rounding.
     warm_start : bool, default False
         Whether a refit goes on from the weights of the fit before, by ``fine_tune``, in models that have it. All
         others, and by default all, are fitted cold; the column ``start`` of the timings tells.
@@ -106,8 +107,9 @@ def backtest(
         Names from `METRICS`; by default `USUAL`. ``"coverage"`` and ``"winkler"`` give a column a level, as
         ``coverage-90``; ``"msis"`` needs the level 95. ``"wql"`` takes the bounds and, as their median, the point
         forecast: ``level=[20, 40, 60, 80]`` is the mean over nine deciles; so does ``"crps_quantiles"``, whose column
-        has their number in its name, as ``crps_q9``. ``"owa"`` is made of `smape` and `mase`, and needs a model
-        called ``Naive2``.
+        has their number in its name, as ``crps_q9``. ``"crps_samples"`` is the `crps` of the sample paths that a
+        `Recursive` network forecasts by, and NaN of other models. ``"owa"`` is made of `smape` and `mase`, and needs a
+        model called ``Naive2``.
     unit_rows : int, optional
         Take `mae`, `mse`, `rmse` and `bias` in units of the standard deviation of so many first rows of each series, as
         the long-horizon benchmarks do with their training rows; by default in those of the data.
@@ -120,7 +122,7 @@ def backtest(
         several models, of cold refits, and of every 100 series where a model learns each series alone.
     checkpoint : str or Path, optional
         A folder for what is finished, from which a backtest that was stopped goes on: what it finds there of equal
-        models, data and folds is not computed again.
+        models, data and folds is not computed again, nor audited.
     audit : bool, default False
         Whether each model is fitted three or four times more in the first fold, on data that are poisoned after the
         cutoff: `BacktestResult.audit` says whether its forecasts stay the same to the bit, as
@@ -162,7 +164,7 @@ def backtest(
     1          Naive  1.06  7.43
     """
     named, seeded = _with_seeds(_named(models), seeds)
-    asked = check_metrics(metrics, level, named)
+    asked = check_metrics(metrics, level, named, [name for name, model in named.items() if model.draws_paths])
     if refit < 0 or int(refit) != refit:
         raise ValueError(f"refit must be True, False or the number of folds from fit to fit, got {refit!r}.")
     panel = Panel.from_frame(df, Schema(**roles), freq)
@@ -182,7 +184,8 @@ def backtest(
     kept = None if checkpoint is None else Checkpoint(Path(checkpoint), longer)
     where = None if engine is None else find_engine(engine)
     shards = where is not None or kept is not None
-    units = make_units(named, folds.groups(refit), levels, warm_start=warm_start, shards=shards)
+    scored = "crps_samples" in asked
+    units = make_units(named, folds.groups(refit), levels, warm_start=warm_start, shards=shards, scored=scored)
     collector = Collector(units, on_event)
 
     verdicts: dict[str, str | None] = {}
@@ -193,7 +196,7 @@ def backtest(
 
     try:
         if audit:
-            _audit(named, longer, folds, where, verdicts)
+            _audit(named, longer, folds[:1], where, kept, verdicts)
         _run_all(units, longer, collector, where, kept)
     except KeyboardInterrupt as stop:
         raise BacktestInterrupted(result()) from stop
@@ -229,15 +232,23 @@ def _audit(
     panel: Panel,
     folds: Folds,
     engine: Engine | None,
+    checkpoint: Checkpoint | None,
     verdicts: dict[str, str | None],
 ) -> None:
-    """Look for a leak of each model in the first fold."""
+    """Look for a leak of each model in a fold, where that was not done before."""
     first = folds.starts[0]
-    seen, ends = panel.slice(first, panel.lengths), folds.ends[0] - first
-    if engine is None:
-        verdicts |= {name: find_leak(model, seen, ends) for name, model in models.items()}
-    else:
-        verdicts |= dict(spread({name: (model, seen, ends) for name, model in models.items()}, find_leak, engine))
+    seen, ends, left = panel.slice(first, panel.lengths), folds.ends[0] - first, {}
+    for name, model in models.items():
+        told = None if checkpoint is None else checkpoint.load_verdict(model, folds)
+        if told is None:
+            left[name] = model, seen, ends
+        else:
+            verdicts[name] = told["leak"]
+    here = ((name, find_leak(*task)) for name, task in left.items())
+    for name, leak in here if engine is None else spread(left, find_leak, engine):
+        verdicts[name] = leak
+        if checkpoint is not None:
+            checkpoint.save_verdict(models[name], folds, leak)
 
 
 def _told(models: Iterable[str], verdicts: Mapping[str, str | None]) -> pd.DataFrame:

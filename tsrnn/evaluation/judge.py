@@ -22,7 +22,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Run:
-    """What a model gave: forecasts of shape (n_windows, N, H, C, 1 + Q)."""
+    """What a model gave: forecasts of shape (n_windows, N, H, C, 1 + Q), or 2 + Q with scores of sample paths."""
 
     name: str
     levels: tuple[float, ...]
@@ -79,7 +79,7 @@ class Judge:
         names, blocks = ["y"], [self.y[..., None]]
         for run in runs:
             blocks.append(np.swapaxes(run.values, 0, 1).reshape(len(self.series), *run.values.shape[2:]))
-            names += [run.name, *interval_columns(run.name, run.levels)[0]]
+            names += [run.name, *interval_columns(run.name, run.levels)[0], f"{run.name}-crps"][: run.values.shape[-1]]
         forecasts = forecast_frame(panel, self.series, self.starts, np.concatenate(blocks, axis=-1), names)
         forecasts.insert(2, "cutoff", panel.stamps(np.repeat(self.cutoffs, self.horizon)))
         return BacktestResult(

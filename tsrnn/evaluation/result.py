@@ -34,7 +34,7 @@ class BacktestResult:
     forecasts : DataFrame
         ``unique_id, ds, cutoff, y, <Model>, <Model>-lo-90, <Model>-hi-90 ...``, a row per series, cutoff and
         step; ``cutoff`` is the last stamp known, ``y`` the observed value (NaN where missing), whatever the
-        target column was called.
+        target column was called. ``<Model>-crps`` are scores of sample paths, where ``crps_samples`` was asked for.
     timings : DataFrame
         ``model, fold, start, fit_s, predict_s``, a row a fit; ``fold`` is the first fold that it forecast, from 0, and
         ``start`` says whether it began cold or went on from the fit before.
@@ -153,7 +153,8 @@ class BacktestResult:
         0  Naive  1.333333
         """
         names = self.asked if metrics is None else (metrics,) if isinstance(metrics, str) else tuple(metrics)
-        asked = check_metrics(names, [p for levels in self.levels.values() for p in levels], self.levels)
+        scored = [name for name in self.levels if f"{name}-crps" in self.forecasts]
+        asked = check_metrics(names, [p for levels in self.levels.values() for p in levels], self.levels, scored)
         keys = [key for key in ((by,) if isinstance(by, str) else by) if key != "model"]
         id_col, labels = self.panel.schema.id_col, self.labels
         if groups is not None:
@@ -172,8 +173,9 @@ class BacktestResult:
             return self.forecasts[columns].to_numpy(np.float64).reshape(len(labels), self.horizon, -1)
 
         values = {name: block([name, *interval_columns(name, levels)[0]]) for name, levels in self.levels.items()}
+        crps = {name: block([f"{name}-crps"])[..., 0] for name in values if f"{name}-crps" in self.forecasts}
         scales = {str(name): column.to_numpy() for name, column in self.scales.items()}
-        return Cells(labels, self.panel.schema.id_col, block(["y"])[..., 0], values, self.levels, scales)
+        return Cells(labels, self.panel.schema.id_col, block(["y"])[..., 0], values, self.levels, scales, crps)
 
     def leaderboard(self) -> pd.DataFrame:
         """Rank the models: a row a model, the `summary` over everything.

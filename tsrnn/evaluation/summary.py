@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from tsrnn.evaluation import metrics as formulas
-from tsrnn.evaluation.metrics.reduction import ratio
+from tsrnn.evaluation.metrics.reduction import mean, ratio
 from tsrnn.forecasting.base import interval_columns
 
 __all__ = ["METRICS", "USUAL", "Cells", "base", "check_metrics", "relative", "summarise"]
@@ -24,7 +24,10 @@ FloatArray = NDArray[np.float64]
 USUAL = ("mase", "rmsse", "mae", "rmse", "smape", "mape", "wape", "pinball", "coverage")
 """The metrics taken when none are asked for."""
 
-METRICS = (*USUAL, "bias", "mse", "msse", "owa", "wql", "crps_quantiles", "winkler", "msis", "calibration_error")
+METRICS = (
+    *USUAL, "bias", "mse", "msse", "owa", "wql", "crps_quantiles", "crps_samples", "winkler", "msis",
+    "calibration_error",
+)  # fmt: skip
 """Names that ``metrics`` may hold; see `tsrnn.evaluation.metrics`."""
 
 POOLED = ("wql", "calibration_error")
@@ -53,6 +56,8 @@ class Cells:
         The L levels of each model's intervals in percent.
     scales : dict of str to array of float64, shape (M,)
         Units of errors: ``unit``, ``mase`` and ``rmsse``; not defined where 0 or NaN.
+    crps : dict of str to array of float64, shape (M, H)
+        The `tsrnn.evaluation.metrics.crps` of each step, of the models whose sample paths were scored.
     """
 
     labels: pd.DataFrame
@@ -61,6 +66,7 @@ class Cells:
     values: Mapping[str, FloatArray]
     levels: Mapping[str, tuple[float, ...]]
     scales: Mapping[str, FloatArray]
+    crps: Mapping[str, FloatArray]
 
 
 def summarise(
@@ -109,7 +115,7 @@ def relative(table: pd.DataFrame, reference: str, by: Sequence[str]) -> pd.DataF
 
 
 def check_metrics(
-    metrics: Sequence[str] | None, level: Sequence[float] | None, models: Collection[str]
+    metrics: Sequence[str] | None, level: Sequence[float] | None, models: Collection[str], scored: Collection[str]
 ) -> tuple[str, ...]:
     """Names of the metrics to take, the usual ones if none are asked for; ``owa`` is made of two others."""
     asked = USUAL if metrics is None else tuple(metrics)
@@ -120,6 +126,11 @@ def check_metrics(
             raise ValueError(f"no metric is called {name!r}.{hint} There are: {', '.join(METRICS)}.")
     if "msis" in asked and 95 not in (level or ()):
         raise ValueError("msis is a score of 95 % intervals; ask for them, as in level=[95].")
+    if "crps_samples" in asked and not scored:
+        raise ValueError(
+            "crps_samples is a score of sample paths, which none of these models was asked for or draws; run "
+            "backtest(..., metrics=['crps_samples']) with Forecaster(Recursive(), ...) or another model that does."
+        )
     if "owa" in asked and "Naive2" not in models:
         raise ValueError("owa compares with a model called 'Naive2'; add tsrnn.Naive2 to the models.")
     return tuple(dict.fromkeys(n for name in asked for n in (("smape", "mase") if name == "owa" else (name,))))
@@ -143,7 +154,8 @@ def _figures(cells: Cells, metrics: Sequence[str], keys: Sequence[str], weights:
         labels["step"] = np.tile(np.arange(1, horizon + 1), len(members))
     tables = []
     for model, values in cells.values.items():
-        figures = _score(metrics, cells.levels[model], y, pool(values), units, rows)
+        crps = pool(cells.crps.get(model, np.full_like(cells.y, np.nan)))
+        figures = _score(metrics, cells.levels[model], y, pool(values), units, crps, rows)
         columns = {name: figure.reshape(-1) for name, figure in figures.items()}
         tables.append(labels[list(keys)].assign(**columns) if keys else pd.DataFrame(columns))
         tables[-1].insert(0, "model", model)
@@ -166,6 +178,7 @@ def _score(
     y: FloatArray,
     values: FloatArray,
     units: Mapping[str, FloatArray],
+    crps: FloatArray,
     weights: FloatArray | None,
 ) -> dict[str, FloatArray]:
     """Figures of one model over the last axis of ``y``."""
@@ -186,6 +199,8 @@ def _score(
                 elif p == 95:
                     size = np.where(units["mase"] == 0, np.nan, units["mase"])
                     scores[name] = formulas.winkler(y / size, lo / size, hi / size, p, weights=weights)
+        elif name == "crps_samples":
+            scores[name] = mean(crps, y, weights)
         elif name in ("pinball", "calibration_error"):
             scores[name] = getattr(formulas, name)(y, bounds, quantiles, weights=weights)
         elif name in ("wql", "crps_quantiles"):

@@ -13,7 +13,7 @@ from typing import Any, Self, Unpack
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 import tsrnn
@@ -39,6 +39,12 @@ class AbstractForecaster(BaseEstimator, ABC):
 
     is_local: bool = False
     """Whether each series is learned alone, so that shards of a panel may be fitted one by one."""
+
+    fits_together: bool = False
+    """Whether `fit_folds` is faster than one fit after the other."""
+
+    draws_paths: bool = False
+    """Whether it forecasts by sample paths, which `paths` gives."""
 
     @property
     @abstractmethod
@@ -77,6 +83,24 @@ class AbstractForecaster(BaseEstimator, ABC):
         array of float64, shape (B, H, C, 1 + Q)
             The point forecast, then the quantiles in the order asked for.
         """
+
+    def paths(
+        self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], n_paths: int | None = None
+    ) -> NDArray[np.float64]:
+        """Sample paths from any number of cutoffs, of a forecaster that `draws_paths`.
+
+        Parameters
+        ----------
+        panel, series, ends
+            As in `forecast_panel`, whose point and quantiles are those of these paths.
+        n_paths : int, optional
+            How many; by default those that it forecasts by.
+
+        Returns
+        -------
+        array of float64, shape (B, H, C, n_paths)
+        """
+        raise NotImplementedError(f"{type(self).__name__} draws no paths.")
 
     def _rows_needed(self) -> tuple[int, str]:
         """Rows a series must have to learn from, and why."""
@@ -126,6 +150,10 @@ class AbstractForecaster(BaseEstimator, ABC):
         self._fit(panel)
         self.history_ = panel.tail(self._rows_kept(panel))
         return self
+
+    def fit_folds(self, panels: Sequence[Panel]) -> list[Self]:
+        """Clones fitted on each of these panels, which are cuts of one."""
+        return [clone(self).fit_panel(panel) for panel in panels]
 
     def predict(
         self,

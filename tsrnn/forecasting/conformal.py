@@ -26,6 +26,9 @@ class Conformal(AbstractForecaster):
     that the asked share of the cutoffs did not exceed, counted so that a new error of the same kind is covered with at
     least that probability. Each series, channel and step has its own.
 
+    That holds over many stretches of time, not in each: errors of neighbouring cutoffs hang together, so that a year of
+    large errors gives intervals that are too wide for the years after it. Cutoffs farther apart (``step_size``) help.
+
     Parameters
     ----------
     model : AbstractForecaster

@@ -124,7 +124,7 @@ class Ensemble(AbstractForecaster):
         """Quantiles of the mixture of the members' distributions, and its median or mean."""
         model = self._forecaster
         if model.draws_paths:
-            return model.summary(self._paths(panel, series, ends, model.n_paths), quantiles)
+            return model.summary(self.paths(panel, series, ends), quantiles)
         if model.output.reach is None:
             raise ValueError("a Point output has no distribution to pool; choose average='mean' or 'median'.")
         low, high = model.output.reach
@@ -143,13 +143,20 @@ class Ensemble(AbstractForecaster):
     ) -> Any:
         """Draw paths of every member, ``n_paths`` of each, one member after the other; see `Forecaster.sample`."""
         check_is_fitted(self, "history_")
-        model = self._forecaster
-        model.check_draws()
+        self._forecaster.check_draws()
         panel, longer = self._ahead(df, future_df)
-        n = model.n_paths if n_paths is None else n_paths
-        return paths_frame(self.name, panel, longer, self._paths(longer, np.arange(len(panel.ids)), panel.lengths, n))
+        values = self.paths(longer, np.arange(len(panel.ids)), panel.lengths, n_paths)
+        return paths_frame(self.name, panel, longer, values)
 
-    def _paths(self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], n_paths: int) -> FloatArray:
+    @property
+    def draws_paths(self) -> bool:  # type: ignore[override]
+        """Whether the model does and its members are pooled: a mean or median of quantiles has no paths."""
+        return self.average == "pool" and self._forecaster.draws_paths
+
+    def paths(
+        self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], n_paths: int | None = None
+    ) -> FloatArray:
+        """Sample paths, ``n_paths`` of every member, one member after the other; see `AbstractForecaster.paths`."""
         return np.concatenate([member.paths(panel, series, ends, n_paths) for member in self.members_], axis=-1)
 
     def _state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

@@ -323,19 +323,35 @@ class Forecaster(AbstractForecaster):
         """Clones with these seeds, fitted as one program; each is what its own `fit` gives, up to rounding."""
         self._choose_shape(panel)
         task = self._task(panel, True, self.training, self.optimizer)
-        keys = [jax.random.split(jax.random.key(seed)) for seed in seeds]
-        first = [self._first_weights(task.model, task.data[0], init_key) for init_key, _ in keys]
-        trained = train_members(
-            task.model.loss, task.sampler, first, task.data, keys=[key for _, key in keys], training=task.training,
-            optimizers=[self.optimizer] * len(seeds), valid_batches=task.valid,
-        )  # fmt: skip
-        members = []
-        for seed, (params, history) in zip(seeds, trained, strict=True):
-            member = clone(self).set_params(random_state=seed)
+        members = [clone(self).set_params(random_state=seed) for seed in seeds]
+        for member in members:
             vars(member).update({name: value for name, value in vars(self).items() if name.endswith("_")})
-            member._learned(task, params, history)
-            member.history_ = panel.tail(member._rows_kept(panel))
-            members.append(member)
+        _train_members(members, [panel] * len(seeds), [task])
+        return members
+
+    @property
+    def fits_together(self) -> bool:  # type: ignore[override]
+        """Whether there is an accelerator, and neither log nor checkpoint, which are for single runs."""
+        alone = self.training.log is not None or self.training.checkpoint is not None
+        return jax.default_backend() != "cpu" and not alone
+
+    @_in_its_precision
+    def fit_folds(self, panels: Sequence[Panel]) -> list[Self]:
+        """Clones fitted on each of these panels, as one program; each is what its own `fit` gives, up to rounding.
+
+        Where the panels ask for models or arrays of different shapes, they are fitted one after the other.
+        """
+        members, tasks = [clone(self) for _ in panels], []
+        for member, panel in zip(members, panels, strict=True):
+            member._choose_shape(panel)
+            tasks.append(member._task(panel, True, self.training, self.optimizer))
+        arrays = [str(jax.eval_shape(lambda data=task.data: data)) for task in tasks]
+        kinds = {(task.model, task.sampler, task.training, shapes) for task, shapes in zip(tasks, arrays, strict=True)}
+        if len(kinds) > 1:
+            return super().fit_folds(panels)
+        _train_members(members, panels, tasks)
+        if any(member.training_.stop_reason == "interrupted" for member in members):
+            raise KeyboardInterrupt
         return members
 
     def _task(self, panel: Panel, cold: bool, training: Training, optimizer: Optimizer) -> "_Task":
@@ -388,7 +404,7 @@ class Forecaster(AbstractForecaster):
     ) -> NDArray[np.float64]:
         """Forecast from any number of cutoffs; see `AbstractForecaster.forecast_panel`."""
         if self.draws_paths:
-            return self.summary(self.paths(panel, series, ends, self.n_paths), quantiles)
+            return self.summary(self.paths(panel, series, ends), quantiles)
         asked = _checked_quantiles(self.output, quantiles)
         if isinstance(self.network, Recursive):
             return self.paths(panel, series, ends, 1)
@@ -450,8 +466,8 @@ class Forecaster(AbstractForecaster):
         check_is_fitted(self, "history_")
         self.check_draws()
         panel, longer = self._ahead(df, future_df)
-        n = self.n_paths if n_paths is None else n_paths
-        return paths_frame(self.name, panel, longer, self.paths(longer, np.arange(len(panel.ids)), panel.lengths, n))
+        values = self.paths(longer, np.arange(len(panel.ids)), panel.lengths, n_paths)
+        return paths_frame(self.name, panel, longer, values)
 
     def check_draws(self) -> None:
         """Refuse to draw paths where there are none."""
@@ -462,7 +478,7 @@ class Forecaster(AbstractForecaster):
             )
 
     @property
-    def draws_paths(self) -> bool:
+    def draws_paths(self) -> bool:  # type: ignore[override]
         """Whether there are sample paths: of a `Recursive` network whose output is no point."""
         return isinstance(self.network, Recursive) and self.output.reach is not None
 
@@ -475,9 +491,10 @@ class Forecaster(AbstractForecaster):
 
     @_in_its_precision
     def paths(
-        self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], n_paths: int
+        self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], n_paths: int | None = None
     ) -> NDArray[np.float64]:
-        """Sample paths from any number of cutoffs, shape (B, H, C, n_paths)."""
+        """Sample paths from any number of cutoffs; see `AbstractForecaster.paths`."""
+        n_paths = self.n_paths if n_paths is None else n_paths
         if n_paths < 1 or n_paths % 1:
             raise ValueError(f"n_paths must be a positive integer, got {n_paths!r}.")
         names = np.array([zlib.crc32(str(name).encode()) for name in panel.ids], np.uint32)
@@ -731,6 +748,23 @@ class Forecaster(AbstractForecaster):
         target = jax.eval_shape(partial(self._first_weights, model, rows), jax.random.key(0))
         nested = traverse_util.unflatten_dict(flat, sep="/")  # type: ignore[no-untyped-call]
         self.params_ = serialization.from_state_dict(target, nested)
+
+
+def _train_members(members: Sequence[Forecaster], panels: Sequence[Panel], tasks: Sequence[_Task]) -> None:
+    """Train forecasters as one program, on one task that they share or on one each."""
+    each, task = [*tasks] * (len(members) // len(tasks)), tasks[0]
+    keys = [jax.random.split(jax.random.key(member.random_state)) for member in members]
+    first = [members[0]._first_weights(task.model, task.data[0], key) for key, _ in keys]
+    apart: dict[str, Any] = {"valid_batches": task.valid}
+    if len(tasks) > 1:
+        apart = {"valid_batches": [own.valid for own in tasks], "own_data": [own.data for own in tasks]}
+    trained = train_members(
+        task.model.loss, task.sampler, first, task.data, keys=[key for _, key in keys], training=task.training,
+        optimizers=[member.optimizer for member in members], **apart,
+    )  # fmt: skip
+    for member, panel, own, (params, history) in zip(members, panels, each, trained, strict=True):
+        member._learned(own, params, history)
+        member.history_ = panel.tail(member._rows_kept(panel))
 
 
 def paths_frame(name: str, panel: Panel, longer: Panel, values: NDArray[np.float64]) -> Any:

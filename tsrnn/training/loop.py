@@ -197,8 +197,9 @@ def train_members(
     valid_batches: Any | None = None,
     carry: Any | None = None,
     settings: Sequence[Any] | None = None,
+    own_data: Sequence[Any] | None = None,
 ) -> list[tuple[Any, History]]:
-    """Train several members as one program: of other seeds, learning rates, weight decays or settings of the loss.
+    """Train several members as one program: of other seeds, data, learning rates, weight decays, settings of the loss.
 
     Each member stops by its own patience and keeps its own best weights, as if it had been trained alone with its key;
     the numbers agree to rounding. A member that has stopped is carried along until the last one has.
@@ -217,6 +218,9 @@ def train_members(
         What all members begin with; from then on each has its own.
     settings : sequence of K pytrees of arrays, optional
         Numbers that the loss of each member reads.
+    own_data : sequence of K pytrees of arrays, optional
+        What each member draws from, instead of ``data``, in arrays of equal shapes. ``valid_batches`` then are a
+        sequence too.
 
     Returns
     -------
@@ -236,7 +240,7 @@ def train_members(
             "differ only in learning_rate, weight_decay and warmup_steps.")  # fmt: skip
     if training.log is not None or training.checkpoint is not None:
         raise ValueError("log and checkpoint are for single runs; train the members one by one, or without them.")
-    check_alike((params, data))
+    check_alike((params, data, own_data))
     make_room()
     began, compiling = time.perf_counter(), compile_seconds()
     runs = [_fresh(p, optimizer, training, carry) for p, optimizer in zip(params, each, strict=True)]
@@ -244,21 +248,24 @@ def train_members(
     try:
         with using(member_mesh(training.devices, len(runs))):
             state, own_keys, stacked = shared([run.state for run in runs]), shared(keys), shared(own_settings)
-            data, valid = everywhere(data), _laid_out(valid_batches)
+            if own_data is None:
+                data, own, valid = everywhere(data), None, [_laid_out(valid_batches)] * len(runs)
+            else:
+                data, own, valid = None, shared(own_data), [*map(_laid_out, valid_batches or [None] * len(runs))]
             while done < training.max_steps and not all(_ended(run, training) for run in runs):
                 n_steps = min(training.eval_every, training.max_steps - done)
                 numbers = shared([_numbers(run, o, training) for run, o in zip(runs, each, strict=True)])
                 state, traces = run_members(
-                    state, data, own_keys, numbers, stacked,
+                    state, data, own_keys, numbers, stacked, own,
                     loss_fn=loss_fn, sample=sample, optimizer=each[0].structure, n_steps=n_steps,
                 )  # fmt: skip
                 done += n_steps
                 seen = everywhere((state, traces))
                 for k, run in enumerate(runs):
                     if not _ended(run, training):
-                        own, trace = (jax.tree.map(lambda a, k=k: a[k], tree) for tree in seen)
-                        score = _score(loss_fn, _weights(own, each[k]), valid, own_settings[k])
-                        run = _advanced(run, own, trace, score, each[k], training)
+                        now, trace = (jax.tree.map(lambda a, k=k: a[k], tree) for tree in seen)
+                        score = _score(loss_fn, _weights(now, each[k]), valid[k], own_settings[k])
+                        run = _advanced(run, now, trace, score, each[k], training)
                         runs[k] = run._replace(seconds=np.asarray(time.perf_counter() - began))
     except KeyboardInterrupt:
         stopped = True

@@ -93,14 +93,23 @@ run_steps = _compiled(_steps)
 
 @_compiled
 def run_members(
-    state: TrainState, data: Any, keys: PRNGKeyArray, numbers: Numbers, settings: Any = None, **static: Any
+    state: TrainState,
+    data: Any,
+    keys: PRNGKeyArray,
+    numbers: Numbers,
+    settings: Any = None,
+    own_data: Any = None,
+    **static: Any,
 ) -> tuple[TrainState, Trace]:
-    """The same for members stacked along the first axis of state, keys, numbers and settings."""
+    """The same for members stacked along the first axis of state, keys, numbers, settings and data of their own."""
 
-    def run(members: tuple[TrainState, PRNGKeyArray, Numbers, Any], data: Any) -> tuple[TrainState, Trace]:
-        return jax.vmap(lambda state, *own: _steps(state, data, *own, **static))(*members)
+    def run(members: tuple[TrainState, Any, PRNGKeyArray, Numbers, Any], data: Any) -> tuple[TrainState, Trace]:
+        def member(state: TrainState, own: Any, *rest: Any) -> tuple[TrainState, Trace]:
+            return _steps(state, data if own is None else own, *rest, **static)
 
-    result: tuple[TrainState, Trace] = apart(run)((state, keys, numbers, settings), data)
+        return jax.vmap(member)(*members)
+
+    result: tuple[TrainState, Trace] = apart(run)((state, own_data, keys, numbers, settings), data)
     return result
 
 
