@@ -6,7 +6,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from tsrnn.forecasting.streams import LEAST_SCALE, AbstractOnlinePredictor, Learned, passed, spreads, trained
+from tsrnn.forecasting.streams import LEAST_SCALE, AbstractOnlinePredictor, Learned, passed, spreads, trained, unscaled
 from tsrnn.nn.cells import GRUCell, LSTMCell
 from tsrnn.nn.online import first_weights
 from tsrnn.nn.reconstruction import Reconstructing, WindowLoss
@@ -105,7 +105,7 @@ class EncoderDecoder(AbstractOnlinePredictor):
     @staticmethod
     def _scale(model: Reconstructing, net: Any, learned: Learned) -> dict[str, Any]:
         """The parameters with the scale of what is missed of learned rows."""
-        params = {"net": net, "scale": np.ones(learned.n_sensors, np.float32)}
+        params = unscaled({"net": net}, learned)
         mean, _, _ = passed(model, params, learned)
         scale = np.maximum(spreads(learned.sensors - mean), LEAST_SCALE).astype(np.float32)
         return params | {"scale": scale}

@@ -3,7 +3,8 @@
 A row x holds K = C + F numbers, sensors before inputs, each in units of its own spread about its median, NaN where
 missing. A model is a frozen value of two pure functions: `AbstractOnline.expect` says what the sensors of the next row
 should be, and how surely, from what is carried; `AbstractOnline.feed` carries a row on. Both are functions of one row
-and of parameters in a dict: ``scale`` (C,), the scale of the departures one typical step ahead, and a model's own.
+and of parameters in a dict: ``scale`` (C,), that of what is missed one typical step ahead; ``low`` and ``high`` (C,),
+the bounds of usual values; and a model's own.
 """
 
 from abc import ABC, abstractmethod
@@ -348,7 +349,7 @@ def run(
 
     Examples
     --------
-    >>> model, p = Persistent(), {"scale": jnp.ones(1)}
+    >>> model, p = Persistent(), {"scale": jnp.ones(1), "low": -jnp.ones(1), "high": jnp.ones(1)}
     >>> rows, told = jnp.array([[1.0, 0.5], [1.0, 2.0]]), jnp.array([2, jnp.inf, jnp.inf])
     >>> carry, expected = run(model, p, before(model, p, 1), rows, told)
     >>> expected[:, 0].tolist()
@@ -366,7 +367,9 @@ def run(
         longer = jnp.where(carry["held"] < 0, jnp.where(off, 0, -1), carry["held"] + elapsed)
         since = jnp.where(missing | off, longer, -1)
         held = off & (since < steps)
-        carry = model.feed(p, carry, x.at[:size].set(jnp.where(held, mean, value)), elapsed) | {"held": since}
+        last = carry["last"][:size]  # where a model would run away on its own, it is kept among values that there were
+        usual = jnp.clip(mean, jnp.minimum(p["low"], last), jnp.maximum(p["high"], last))
+        carry = model.feed(p, carry, x.at[:size].set(jnp.where(held, usual, value)), elapsed) | {"held": since}
         return carry, out.at[t].set(jnp.concatenate([mean, scale, held.astype(mean.dtype)]))
 
     expected = jnp.zeros((len(rows), 3 * size), jnp.float32)
