@@ -12,10 +12,13 @@ alone, measured in the same run, over our time.
 rematerialization, and without ``--quick`` draws ``benchmarks/figures/recurrence.png``. Shapes of more than 40 GFLOP a
 training step are left out.
 
+``--padded`` gives every sequence a length of its own, half to all of the steps, and a first state that is not zero:
+``valid`` for ours, ``seq_lengths`` for Flax, a packed sequence for torch.
+
 ``--backends`` times the plain scan, the derivative by hand and the C++ kernels too, whichever of them
 `tsrnn.nn.scan.choose` takes; ``native_train_vs_derivative`` and the like are the others' times over the kernels'.
 
-    python benchmarks/recurrence.py [--quick] [--long] [--backends plain derivative native] [--json FILE]
+    python benchmarks/recurrence.py [--quick] [--long] [--padded] [--backends plain derivative native] [--json FILE]
 """
 
 import argparse
@@ -62,11 +65,23 @@ class Shape(NamedTuple):
     steps: int
     hidden: int
     layers: int
+    padded: bool = False
+
+    def lengths(self) -> Any:
+        """Steps of each sequence."""
+        lengths = np.random.default_rng(0).integers(self.steps // 2, self.steps + 1, self.batch)
+        return lengths if self.padded else np.full(self.batch, self.steps)
+
+    def first(self) -> Any:
+        """First state of every layer and part of it."""
+        size = (self.layers, 2, self.batch, self.hidden)
+        return np.random.default_rng(1).normal(size=size).astype(np.float32) * self.padded
 
     def flops(self) -> float:
         """Of a training step; a product counts twice its numbers multiplied."""
         return sum(
-            6.0 * self.batch * self.steps * (i + self.hidden) * GATES[self.cell] * self.hidden for i in self.inputs()
+            6.0 * float(self.lengths().sum()) * (i + self.hidden) * GATES[self.cell] * self.hidden
+            for i in self.inputs()
         )
 
     def inputs(self) -> list[int]:
@@ -74,13 +89,13 @@ class Shape(NamedTuple):
         return [INPUTS] + [self.hidden] * (self.layers - 1)
 
 
-def shapes(quick: bool) -> list[Shape]:
+def shapes(quick: bool, padded: bool) -> list[Shape]:
     if quick:
         sizes = [(32, 24, 32, 1), (32, 96, 64, 1), (128, 24, 64, 2)]
     else:
         sizes = [*product((32, 128, 512), (24, 96, 336), (32, 64, 128, 256), (1,))]
         sizes += [*product((32, 128, 512), (96,), (32, 64, 128, 256), (2,))]
-    return [s for cell in CELLS for s in (Shape(cell, *size) for size in sizes) if s.flops() <= LIMIT]
+    return [s for cell in CELLS for s in (Shape(cell, *size, padded) for size in sizes) if s.flops() <= LIMIT]
 
 
 def compiled(apply: Callable[..., jax.Array], params: Any, x: jax.Array) -> tuple[Call, Call]:
@@ -96,13 +111,22 @@ def training(apply: Callable[..., jax.Array]) -> Any:
 def ours(shape: Shape, x: jax.Array, **options: Any) -> tuple[Callable[..., jax.Array], Any]:
     cell = CELLS[shape.cell]
     params = [cell.init(jax.random.key(i), n, shape.hidden) for i, n in enumerate(shape.inputs())]
+    valid = jnp.arange(shape.steps) < jnp.asarray(shape.lengths())[:, None] if shape.padded else None
 
     def apply(params: Any, x: jax.Array) -> jax.Array:
-        for p in params:
-            state, x = scan(cell, p, cell.zeros(p, len(x)), x, **options)
+        for p, first in zip(params, shape.first(), strict=True):
+            zeros = cell.zeros(p, len(x))
+            state, x = scan(cell, p, tuple(first[: len(zeros)]) if shape.padded else zeros, x, valid, **options)
         return state[0]
 
     return apply, params
+
+
+def flax_padding(shape: Shape, first: Any) -> dict[str, Any]:
+    if not shape.padded:
+        return {}
+    carry = tuple(first) if shape.cell == "lstm" else first[0]
+    return {"seq_lengths": jnp.asarray(shape.lengths()), "initial_carry": carry}
 
 
 def linen(shape: Shape, x: jax.Array) -> tuple[Callable[..., jax.Array], Any]:
@@ -111,8 +135,9 @@ def linen(shape: Shape, x: jax.Array) -> tuple[Callable[..., jax.Array], Any]:
     class Stack(nn.Module):
         @nn.compact
         def __call__(self, x: jax.Array) -> jax.Array:
-            for _ in range(shape.layers):
-                carry, x = nn.RNN(cell(shape.hidden), return_carry=True)(x)
+            for first in shape.first():
+                padding = flax_padding(shape, first)
+                carry, x = nn.RNN(cell(shape.hidden), return_carry=True)(x, **padding)
             return carry[1] if shape.cell == "lstm" else carry
 
     return Stack().apply, Stack().init(jax.random.key(0), x)
@@ -125,8 +150,9 @@ def flax_nnx(shape: Shape, x: jax.Array) -> tuple[Callable[..., jax.Array], Any]
 
     def apply(params: Any, x: jax.Array) -> jax.Array:
         zeros = jnp.zeros((len(x), shape.hidden))
-        for layer in nnx.merge(graph, params, rest):
-            carry, x = layer(x, initial_carry=(zeros, zeros) if shape.cell == "lstm" else zeros)
+        nothing = {"initial_carry": (zeros, zeros) if shape.cell == "lstm" else zeros}
+        for layer, first in zip(nnx.merge(graph, params, rest), shape.first(), strict=True):
+            carry, x = layer(x, **nothing | flax_padding(shape, first))
         return carry[1] if shape.cell == "lstm" else carry
 
     return apply, params
@@ -136,9 +162,14 @@ def pytorch(shape: Shape, x: jax.Array) -> tuple[Call, Call]:
     """Training and inference."""
     layer = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[shape.cell]
     module, x = layer(INPUTS, shape.hidden, shape.layers, batch_first=True), torch.from_numpy(np.array(x))
+    first = None
+    if shape.padded:
+        x = torch.nn.utils.rnn.pack_padded_sequence(x, shape.lengths(), batch_first=True, enforce_sorted=False)
+        h, c = torch.from_numpy(shape.first()).transpose(0, 1).contiguous()
+        first = (h, c) if shape.cell == "lstm" else h
 
     def last() -> Any:
-        state = module(x)[1]
+        state = module(x, first)[1]
         return (state[0] if shape.cell == "lstm" else state)[-1]
 
     def train() -> None:
@@ -314,6 +345,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="three small shapes a cell")
     parser.add_argument("--long", action="store_true", help="long sequences too; without --quick also the figure")
+    parser.add_argument("--padded", action="store_true", help="sequences of different length, a first state")
     parser.add_argument(
         "--backends", nargs="+", default=(), choices=("plain", "derivative", "native"), help="time these too"
     )
@@ -322,7 +354,7 @@ def main() -> None:
     if torch is not None:
         torch.set_num_threads(2)
 
-    grid = shapes(args.quick)
+    grid = shapes(args.quick, args.padded)
     rows = []
     for i, shape in enumerate(grid):
         rows.append(measure(shape, 1.0 if args.quick else 2.0, args.backends))

@@ -191,18 +191,18 @@ def test_detect(tmp_path):
     table.loc[800, "temp"] = 60.0
     table.to_csv(tmp_path / "sensors.csv", index=False)
     arguments = ["detect", str(tmp_path / "sensors.csv")]
-    fit = ["--time-col", "timestamp", "--set", "forecaster=Naive", "--out", str(tmp_path / "first")]
+    fit = ["--time-col", "timestamp", "--set", "predictor=Persistence", "--out", str(tmp_path / "first")]
     result = CliRunner().invoke(app, [*arguments, *fit])
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0].startswith(
         "sensors.csv: 1,000 rows, temp. Fitted on the first 500 rows, up to 2024-01-01 08:19:00."
     )
-    assert any(re.match(r"2024-01-01 13:20:00 .* jump +temp 100 %", line) for line in lines)
+    assert any(re.match(r"2024-01-01 13:20:00 .* spike +temp 100 %", line) for line in lines)
     assert lines[-1] == str(tmp_path / "first")
     assert len(pd.read_csv(tmp_path / "first" / "scores.csv")) == 1000
 
-    saved = ["--model", str(tmp_path / "first" / "model"), "--out", str(tmp_path / "again")]
+    saved = ["--model", str(tmp_path / "first" / "model.tsrnn"), "--out", str(tmp_path / "again")]
     again = CliRunner().invoke(app, [*arguments, *saved])
     assert again.exit_code == 0, again.stderr
     assert (tmp_path / "first" / "scores.csv").read_bytes() == (tmp_path / "again" / "scores.csv").read_bytes()

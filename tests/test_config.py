@@ -1,6 +1,7 @@
 """Run files: strict, with the line of every complaint. The wording is held by test_malformed.py."""
 
 import inspect
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -11,12 +12,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsrnn.anomaly import AnomalyDetector
+from tsrnn.anomaly import AnomalyDetector, Quality
 from tsrnn.config import BacktestConfig, ConfigError, DetectConfig
 from tsrnn.config.schema import BacktestSection, DataSection, DetectorSection
 from tsrnn.data import Roles, Schema
 from tsrnn.evaluation import backtest
 from tsrnn.forecasting.spec import from_spec
+from tsrnn.runs.detect import build_detector
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -50,7 +52,7 @@ def complaint(path, *overrides):
 def test_every_run_file_of_the_project_can_be_built(path, shared_data, monkeypatch):
     monkeypatch.setenv("TSRNN_DATA", str(shared_data))
     if path.parent.name == "detect":
-        from_spec(DetectConfig.load(path).forecaster, horizon=1)
+        build_detector(DetectConfig.load(path))
         return
     config = BacktestConfig.load(path)
     for spec in config.models.values():
@@ -293,10 +295,24 @@ def test_missing_run_file(tmp_path):
 
 
 def test_detect_defaults_can_be_changed_in_part():
-    config = DetectConfig.load(None, ["forecaster.training.max_steps=3"])
+    config = DetectConfig.load(None, ["predictor.max_steps=3", "detector.quality.max_gap=2h"])
     assert config.name == "detect"
-    model = from_spec(config.forecaster, horizon=1)
-    assert (model.training.max_steps, model.network) == (3, from_spec(DetectConfig().forecaster, horizon=1).network)
+    detector = build_detector(config)
+    assert (detector.predictor.max_steps, detector.predictor.hidden_size) == (3, 32)
+    assert detector.quality == Quality(max_gap="2h")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("predictor=Persistance", "'Persistance' is not a known predictor. Did you mean 'Persistence'?"),
+        ("predictor.order=x", "predictor.order: Input should be a valid integer"),
+        ("detector.quality.max_gape=1", "'max_gape' is not a known parameter of Quality. Did you mean 'max_gap'?"),
+    ],
+)
+def test_what_a_detector_cannot_be_built_from(option, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        build_detector(DetectConfig.load(None, [option]))
 
 
 def test_no_jax_is_imported_to_read_a_run_file():

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tsrnn.anomaly.quality import Recording, choose_sensors
 from typer.testing import CliRunner
 
 import tsrnn
-from tsrnn.anomaly.quality import Recording, choose_sensors
 from tsrnn.cli import app
 from tsrnn.config import BacktestConfig, DetectConfig
 from tsrnn.data import DataError, Panel, Schema

@@ -211,6 +211,19 @@ def test_no_read_or_write_out_of_bounds_and_nothing_undefined(instructions, tmp_
     assert shown[-1].startswith("computed with")
 
 
+@pytest.mark.slow
+def test_the_portable_source_compiles_for_arm64_without_a_warning(tmp_path, monkeypatch):
+    pytest.importorskip("ziglang", reason="pip install ziglang: a compiler for other machines")
+    cross = tmp_path / "cross"
+    cross.write_text(f'#!/bin/sh\nexec {sys.executable} -m ziglang c++ -target aarch64-linux-gnu "$@"\n')
+    cross.chmod(0o755)
+    monkeypatch.setenv("CXX", str(cross))
+    monkeypatch.setenv("ZIG_GLOBAL_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(build, "_SETS", {"portable": []})
+    made = build.build(tmp_path / "lib.so", ["-Wall", "-Wextra", "-Werror"])
+    assert made.read_bytes()[18:20] == (183).to_bytes(2, "little")  # EM_AARCH64 in the header of an ELF file
+
+
 @pytest.mark.parametrize(
     ("why", "environment", "code"),
     [

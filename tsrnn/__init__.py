@@ -18,6 +18,7 @@ _FACE = {
     "forecasting.ensemble": ("Ensemble",),
     "forecasting.forecaster": ("Forecaster",),
     "forecasting.lags": ("LagRegressor",),
+    "forecasting.online": ("RecurrentPredictor",),
     "forecasting.spec": ("load",),
     "nn.distributions": ("NegativeBinomial", "Normal", "StudentT"),
     "nn.esrnn": ("ESRNN",),

@@ -16,6 +16,7 @@ from tsrnn.forecasting.conformal import Conformal as Conformal
 from tsrnn.forecasting.ensemble import Ensemble as Ensemble
 from tsrnn.forecasting.forecaster import Forecaster as Forecaster
 from tsrnn.forecasting.lags import LagRegressor as LagRegressor
+from tsrnn.forecasting.online import RecurrentPredictor as RecurrentPredictor
 from tsrnn.forecasting.spec import load as load
 from tsrnn.nn.distributions import NegativeBinomial as NegativeBinomial
 from tsrnn.nn.distributions import Normal as Normal

@@ -15,7 +15,18 @@ from numpy.typing import NDArray
 
 from tsrnn.forecasting.predictor import State
 
-__all__ = ["KINDS", "AbstractScorer", "AbstractThreshold", "Evidence", "Flag", "Line", "Rows", "State", "Verdict"]
+__all__ = [
+    "KINDS",
+    "AbstractScorer",
+    "AbstractThreshold",
+    "Evidence",
+    "Flag",
+    "Judged",
+    "Line",
+    "Rows",
+    "State",
+    "Verdict",
+]
 
 Floats = NDArray[np.float64]
 
@@ -153,3 +164,32 @@ class AbstractThreshold(ABC):
     @abstractmethod
     def step(self, state: State, scores: Floats) -> tuple[State, Line]:
         """The line at each of these rows, drawn before the row's own score is known; NaN scores move nothing."""
+
+
+class Judged(NamedTuple):
+    """What a detector says of each row: what events and pictures are made of."""
+
+    times: NDArray[np.int64]
+    """(n,): as in `Rows`."""
+    counts: NDArray[np.bool_]
+    """(n,): as in `Verdict`."""
+    flags: NDArray[np.uint16]
+    """(n, C): as in `Verdict`."""
+    values: Floats
+    """(n, C): as they stand in the file."""
+    mean: Floats
+    """(n, C): what was expected."""
+    scale: Floats
+    """(n, C): scale of the predictive distribution."""
+    held: NDArray[np.bool_]
+    """(n, C): True where the predictor read its own mean instead."""
+    heights: Floats
+    """(n, C): of each sensor, in multiples of the alarm line of the scorer in which it stands highest."""
+    score: Floats
+    """(n,): in multiples of the alarm line, by the scorer that is highest above its own; above 1 is an alarm."""
+    p: Floats
+    """(n,): how often a healthy row scores so high by any scorer."""
+    severity: Floats
+    """(n,): 0 to 100, 50 at the alarm line of a smooth score."""
+    lead: NDArray[np.int64]
+    """(n,): which scorer leads, by position; -1 where none says anything."""

@@ -1,133 +1,185 @@
-"""The anomaly detector: a forecaster, scorers on its residuals, and an alarm line."""
+"""The anomaly detector: rules of quality, a predictor, scorers and alarm lines, each with its carried state."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from tsrnn.anomaly import artifact
-from tsrnn.anomaly.events import find_events
-from tsrnn.anomaly.quality import Recording, choose_sensors
-from tsrnn.anomaly.scorers import SCORERS, AbstractScorer, Rows
-from tsrnn.anomaly.statistics import highest, joint_score, robust_scale, scale_floor
-from tsrnn.anomaly.thresholds import return_level
-from tsrnn.data import Frequency, Panel
-from tsrnn.data.validation import check_lengths
-from tsrnn.forecasting.base import AbstractForecaster
+from tsrnn.anomaly.base import AbstractScorer, AbstractThreshold, Evidence, Flag, Judged, Rows, State, Verdict
+from tsrnn.anomaly.events import EventRules
+from tsrnn.anomaly.rows import choose_sensors, describe
+from tsrnn.anomaly.rules import Quality, duration
+from tsrnn.anomaly.scorers import SCORERS, one_sided
+from tsrnn.anomaly.statistics import highest, joint_score
+from tsrnn.anomaly.thresholds import THRESHOLDS, ReturnLevel
+from tsrnn.data.validation import DataError
+from tsrnn.forecasting.predictor import AbstractPredictor, Expected, Hold, Observed
 
 __all__ = ["AnomalyDetector", "training_rows"]
 
+Floats = NDArray[np.float64]
+Side = Literal["both", "upper", "lower"]
+
+_SIDES = {"both": 0, "upper": 1, "lower": -1}
 _MIN_CALIBRATION = 30  # rows; scales and an alarm line from fewer are guesswork
+_WEEK = 7 * 24 * 3600 * 10**9  # nanoseconds
+_WEEK_OF_ROWS = 7 * 24 * 60  # where times are integers
+_SEVERITY = "severity"  # the smooth score's key among scorers and thresholds
+_FITTED = (
+    "columns_",
+    "quality_",
+    "predictor_",
+    "hold_",
+    "scorers_",
+    "thresholds_",
+    "events_",
+    "offset_",
+    "notes_",
+    "week_",
+)
 
 
-class AnomalyDetector(BaseEstimator):
-    """Find rows of a sensor table that a forecaster did not expect, or whose sensors do not fit each other.
+class _Prepared(NamedTuple):
+    """Rows of training, read and judged."""
 
-    The sensors are learned jointly, as channels of one forecaster. It is fitted on the first part of the training
-    rows; the scale and the correlation of its residuals, and the alarm line, come from the rest, which it has not
-    seen. Scoring never learns.
+    detector: "AnomalyDetector"
+    rows: Rows
+    flags: NDArray[np.uint16]
+    observed: Observed
+    known: int
+
+
+class AnomalyDetector(OutlierMixin, BaseEstimator):
+    """Find rows of a sensor table that were not to be expected, from a state that is carried from row to row.
+
+    A row walks through five stages: rules of quality say what is to be believed, a predictor what was to be expected,
+    scorers how far that was missed, a threshold for each scorer where the alarm line stands, and rules of events which
+    alarms belong together. The predictor learns from the first part of the training rows; scorers and thresholds are
+    fitted on the rest, which it has not learned from. Scoring never learns: `step` is a pure function of state and
+    rows, and ``score(a)`` and then ``score(b, state)`` is ``score(a + b)``, however a stream is cut.
 
     Parameters
     ----------
-    forecaster : AbstractForecaster
-        Any forecaster; its first step ahead is used, so ``horizon=1`` is enough. A clone of it is fitted. It is
-        given a count of time steps instead of stamps (a `SeasonalNaive` needs its ``season_length``): training rows
-        seldom hold enough days and weeks for a network to learn the calendar, and what it learns from too few is
-        wrong ever after.
-    scorers : sequence of str, default ("jump", "unrest", "drift", "stuck", "disagreement")
-        Kinds of evidence, see `tsrnn.anomaly.scorers`: a spike and a slow fault are seen by different ones. A row's
-        score is that of the scorer that is farthest above its own alarm line.
+    predictor : AbstractPredictor
+        What says which row was to be expected: ``RecurrentPredictor()``, or a simpler one. A clone of it is fitted.
+    scorers : sequence of str, default ("mahalanobis", "unrest", "drift", "disagreement")
+        Kinds of evidence, see `tsrnn.anomaly.scorers`. A row's score is that of the scorer that is farthest above its
+        own alarm line.
+    severity : str, default "smooth"
+        The scorer behind ``severity``, which says for how long and how far rows have been abnormal; the others raise
+        the alarm.
+    threshold : str, default "return_level"
+        How the alarm lines are drawn, see `tsrnn.anomaly.thresholds`.
+    quality : Quality, optional
+        Rules for gaps, repeated stamps, stuck values and the like; by default all of them, learned.
+    events : EventRules, optional
+        Which alarms are one event; by default those of an hour, or of 60 rows.
+    side : {"both", "upper", "lower"} or dict, default "both"
+        On which side of the expected value a sensor is abnormal; a dictionary says it of some of the sensors.
     span : int, default 60
-        Memory of the averages in ``unrest``, ``drift`` and ``disagreement``, in rows.
+        Memory of averages, in rows.
     calibration : float, default 0.3
-        Share of the training rows, the last ones, that the forecaster does not learn from.
-    false_alarm_every : int or str, default 10000
-        How rarely healthy rows may cross the alarm line, all scorers together: in rows, or as a duration like
-        ``"30D"``. The line of each scorer is an extrapolation from the largest scores in blocks of the calibration
-        rows; see `tsrnn.anomaly.thresholds.return_level` for how far to trust it.
-    merge_gap : int, default 60
-        Alarms at most this many time steps apart are one event.
-    min_rows : int, default 1
-        Rows above the alarm line that an event needs.
+        Share of the training rows, the last ones, that the predictor does not learn from.
+    false_alarms_per_week : float, default 1.0
+        How many alarms healthy rows may raise, all scorers together. Where times are integers a row counts as a minute.
+    hold : str, float or None, default 1440
+        During an alarm the predictor reads its own expectation, so that a fault does not become the new normal; after
+        this time (text like ``"6h"``, or typical steps) a new level is accepted. None reads every value.
+    contamination : float, optional
+        scikit-learn's: `predict` then calls this share of the training rows outliers, instead of those in alarm.
 
     Attributes
     ----------
-    forecaster_ : AbstractForecaster
+    predictor_ : AbstractPredictor
         The fitted clone.
-    sensors_ : list of str
-        Names of the sensors.
-    location_, scale_ : arrays of shape (C,)
-        Robust location and scale of the residuals in the calibration rows, in the units of the sensors.
-    scorers_ : dict of AbstractScorer
-        The fitted scorers.
-    limits_ : dict of float
-        Alarm line of each scorer, in standardised units; a score is in multiples of it.
+    quality_ : FittedQuality
+        The fitted rules.
+    columns_ : Columns
+        Names of the columns: stamps, sensors that are judged, inputs that are only read.
+    scorers_, thresholds_ : dict
+        The fitted scorers and their thresholds by name.
+    hold_ : Hold
+        When a value is not read.
+    offset_ : float
+        `decision_function` is `score_samples` less this.
     notes_ : list of str
         What was unusual in the training rows and how it was handled, a sentence each.
 
-    Notes
-    -----
-    A row's residual after a gap is divided by the square root of the steps since the sensor's last value, as a
-    random walk's would be, so that an outage does not end in an alarm. The first rows of a table have little history
-    before them: to score new data, pass the rows before it too.
-
     Examples
     --------
-    >>> from tsrnn.forecasting.baselines import Naive
+    >>> from tsrnn.forecasting.online import Persistence
     >>> rng = np.random.default_rng(0)
     >>> table = pd.DataFrame({"ds": range(1000), "temp": rng.normal(20, 1, 1000)})
     >>> table.loc[700, "temp"] = 35.0
-    >>> detector = AnomalyDetector(Naive(horizon=1)).fit(table[:500])
+    >>> detector = AnomalyDetector(Persistence()).fit(table[:500])
     >>> detector.detect(table)[["start", "kind", "sensors"]].values.tolist()
-    [[700, 'jump', 'temp 100 %']]
+    [[700, 'spike', 'temp 100 %']]
+    >>> state, first = detector.step(detector.start(), table[:600])
+    >>> rest = detector.score(table[600:], state)
+    >>> bool((pd.concat([first, rest])["score"] == detector.score(table)["score"])[1:].all())
+    True
     """
 
     def __init__(
         self,
-        forecaster: AbstractForecaster,
+        predictor: AbstractPredictor,
         *,
-        scorers: Sequence[str] = ("jump", "unrest", "drift", "stuck", "disagreement"),
+        scorers: Sequence[str] = ("mahalanobis", "unrest", "drift", "disagreement"),
+        severity: str = "smooth",
+        threshold: str = "return_level",
+        quality: Quality | None = None,
+        events: EventRules | None = None,
+        side: Side | Mapping[str, Side] = "both",
         span: int = 60,
         calibration: float = 0.3,
-        false_alarm_every: int | str = 10_000,
-        merge_gap: int = 60,
-        min_rows: int = 1,
+        false_alarms_per_week: float = 1.0,
+        hold: str | float | None = 1440.0,
+        contamination: float | None = None,
     ) -> None:
-        self.forecaster = forecaster
+        self.predictor = predictor
         self.scorers = scorers
+        self.severity = severity
+        self.threshold = threshold
+        self.quality = quality
+        self.events = events
+        self.side = side
         self.span = span
         self.calibration = calibration
-        self.false_alarm_every = false_alarm_every
-        self.merge_gap = merge_gap
-        self.min_rows = min_rows
+        self.false_alarms_per_week = false_alarms_per_week
+        self.hold = hold
+        self.contamination = contamination
 
     def fit(
         self,
         df: pd.DataFrame,
+        y: object = None,
         *,
         time_col: str = "ds",
         sensors: Sequence[str] | None = None,
-        freq: str | int | None = None,
+        inputs: Sequence[str] = (),
     ) -> Self:
         """Learn what is usual.
 
         Parameters
         ----------
         df : DataFrame
-            A time column and a numeric column a sensor, of a time without faults as far as possible. Empty values,
-            missing stamps, repeated stamps and steps back in time are handled and noted in ``notes_``.
+            A time column and a numeric column a sensor, of a time without faults as far as possible. No regular step
+            is needed. Empty values, gaps, repeated stamps and steps back in time are handled and noted in ``notes_``.
+        y : object
+            Not read: labels have no way into a detector.
         time_col : str, default "ds"
             Column with stamps or integers.
         sensors : sequence of str, optional
             Columns to watch; by default all numeric ones that hold a value.
-        freq : str or int, optional
-            One time step; inferred when not given.
+        inputs : sequence of str, default ()
+            Columns that are read but not watched, commands for instance.
 
         Returns
         -------
@@ -141,183 +193,337 @@ class AnomalyDetector(BaseEstimator):
         ValueError
             If a parameter has an impossible value.
         """
-        self._check_parameters()
-        df = df.rename(columns=str)
-        names, notes = choose_sensors(df, time_col, sensors)
-        recording = Recording.read(df, time_col, names, freq)
-        panel = recording.panel
-        every = _in_rows(self.false_alarm_every, panel.freq)
-        held = int(self.calibration * len(panel.times))
-        needed = int(np.ceil(_MIN_CALIBRATION / self.calibration))
-        check_lengths(panel.ids, panel.lengths, needed, f"{_MIN_CALIBRATION} of them to calibrate on")
-        known = panel.lengths - held
-        self.time_col_, self.sensors_, self.freq_ = time_col, names, panel.freq
-        self.forecaster_ = clone(self.forecaster).fit_panel(_counted(panel).until(known))
-        learned = recording.grid < known[0]
-        expected = self._expected(recording)
-        residuals = self._discounted(recording, expected)
-        _, least = robust_scale(residuals[learned], scale_floor(recording.values[learned]))
-        self.location_, self.scale_ = robust_scale(residuals[~learned], np.nan_to_num(least))
-        rows = Rows(recording.values, self._standardised(residuals), learned, ~learned)
-        self.scorers_: dict[str, AbstractScorer] = {name: SCORERS[name].fit(rows, self.span) for name in self.scorers}
-        self.limits_: dict[str, float] = {}
-        self.notes_ = [*notes, *recording.notes]
-        for name, scorer in self.scorers_.items():
-            parts = scorer(rows)[~learned]
-            limit = return_level(joint_score(parts), every * len(self.scorers), self.span)
-            self.limits_[name] = max(1.0, limit)
-            blind = [sensor for sensor, mute in zip(names, np.isnan(parts).all(axis=0), strict=True) if mute]
-            if blind:
-                self.notes_.append(f"The scorer {name!r} says nothing about {', '.join(blind)}: {scorer.blind}.")
+        (fitted,) = self.fit_each([df], time_col=time_col, sensors=sensors, inputs=inputs)
+        self.__dict__.update(fitted.__dict__)
         return self
 
-    def score(self, df: pd.DataFrame) -> pd.DataFrame:
+    def fit_each(
+        self,
+        frames: Sequence[pd.DataFrame],
+        *,
+        time_col: str = "ds",
+        sensors: Sequence[str] | None = None,
+        inputs: Sequence[str] = (),
+    ) -> "list[AnomalyDetector]":
+        """Fit a detector to each of several tables with the same columns, their predictors in one program."""
+        self._check_parameters()
+        prepared = [clone(self)._prepare(df, time_col, sensors, inputs) for df in frames]
+        learned = [one.observed.part(slice(None, one.known)) for one in prepared]
+        for one, predictor in zip(prepared, clone(self.predictor).fit_each(learned), strict=True):
+            one.detector._calibrate(one, predictor)
+        return [one.detector for one in prepared]
+
+    def start(self) -> State:
+        """The state before the first row of a stream."""
+        check_is_fitted(self, "hold_")
+        parts = {
+            "quality": self.quality_.start(),
+            "predictor": self.predictor_.start(),
+            "events": self.events_.start(),
+        }
+        parts |= {f"scorer.{name}": scorer.start() for name, scorer in self.scorers_.items()}
+        parts |= {f"threshold.{name}": threshold.start() for name, threshold in self.thresholds_.items()}
+        return _joined(parts)
+
+    def step(self, state: State, df: pd.DataFrame) -> tuple[State, pd.DataFrame]:
+        """Score rows that follow those the state comes from; the state that is given stays as it is.
+
+        Parameters
+        ----------
+        state : dict of arrays
+            From `start`, or what the call before gave.
+        df : DataFrame
+            Rows as they stand in the file, with the columns that `fit` saw.
+
+        Returns
+        -------
+        state : dict of arrays
+        scores : DataFrame
+            As of `score`.
+        """
+        check_is_fitted(self, "hold_")
+        rows, stamps = self.columns_.read(df)
+        state, judged = self.judge(state, rows)
+        return state, self.frame(judged, stamps)
+
+    def judge(self, state: State, rows: Rows) -> tuple[State, Judged]:
+        """`step` without frames: what a program that follows a stream calls for each row."""
+        check_is_fitted(self, "hold_")
+        parts = _parted(state)
+        parts["quality"], verdict = self.quality_.step(parts["quality"], rows)
+        observed = _observed(rows, verdict)
+        parts["predictor"], expected = self.predictor_.step(parts["predictor"], observed, self.hold_)
+        evidence = self._evidence(observed, expected)
+        joint: dict[str, Floats] = {}
+        single: dict[str, Floats] = {}
+        p: dict[str, Floats] = {}
+        for name, scorer in self.scorers_.items():
+            own, line = f"scorer.{name}", f"threshold.{name}"
+            parts[own], found = scorer.step(parts[own], evidence)
+            score = joint_score(found)
+            parts[line], drawn = self.thresholds_[name].step(parts[line], score)
+            joint[name], p[name] = score / drawn.height, drawn.p
+            single[name] = np.sqrt(found) / drawn.height[:, None]
+        smooth = joint.pop(_SEVERITY)
+        del single[_SEVERITY], p[_SEVERITY]
+        heights = np.stack(list(joint.values()))
+        silent = np.isnan(heights).all(axis=0)
+        judged = Judged(
+            times=rows.times,
+            counts=verdict.counts,
+            flags=verdict.flags,
+            values=rows.values,
+            mean=expected.mean,
+            scale=expected.scale,
+            held=expected.held,
+            heights=highest(np.stack(list(single.values()))),
+            score=highest(heights),
+            p=np.minimum(1.0, len(p) * -highest(-np.stack(list(p.values())))),
+            severity=100 * smooth / (1 + smooth),
+            lead=np.where(silent, -1, np.nan_to_num(heights, nan=-1.0).argmax(axis=0)),
+        )
+        return _joined(parts), judged
+
+    def frame(self, judged: Judged, stamps: "pd.Series[Any]") -> pd.DataFrame:
+        """What was judged as a table; see `score`."""
+        columns: dict[str, Any] = {self.columns_.time_col: stamps.array}
+        parts = zip(self.columns_.sensors, judged.mean.T, judged.scale.T, judged.heights.T, judged.flags.T, strict=True)
+        for sensor, mean, scale, height, flags in parts:
+            columns[f"{sensor}-expected"], columns[f"{sensor}-scale"] = mean, scale
+            columns[f"{sensor}-score"], columns[f"{sensor}-flags"] = height, flags
+        columns |= {"score": judged.score, "p": judged.p, "severity": judged.severity}
+        kinds = np.array([*self._kinds(), ""], dtype=object)
+        columns["kind"] = kinds[judged.lead]
+        return pd.DataFrame(columns, index=stamps.index).astype({"kind": "str"})
+
+    def score(self, df: pd.DataFrame, state: State | None = None) -> pd.DataFrame:
         """How abnormal every row is.
 
         Parameters
         ----------
         df : DataFrame
-            A table with the columns that `fit` saw, in any order of rows.
+            Rows as they stand in the file, with the columns that `fit` saw.
+        state : dict of arrays, optional
+            What `step` gave for the rows before them; by default there are none before them.
 
         Returns
         -------
         DataFrame
-            The rows, order and index of ``df``: the time column; for each sensor ``<sensor>-expected`` and
-            ``<sensor>-residual`` (in its units) and ``<sensor>-score``; the joint ``score``; and ``kind``, the
-            scorer that leads. Scores are in multiples of the alarm line: above 1 is an alarm. They are NaN (and the
-            kind is empty) where nothing was measured; the first row has no expected value. ``attrs["notes"]`` lists
-            what was unusual in the table.
+            The rows, order and index of ``df``: the time column; for each sensor ``<sensor>-expected``,
+            ``<sensor>-scale`` (of the predictive distribution; both in its units) and ``<sensor>-score``; ``score``,
+            in multiples of the alarm line: above 1 is an alarm; ``p``, how often a healthy row scores so high by any
+            scorer; ``severity``, 0 to 100 and 50 at the alarm line, of a smooth score; ``kind``, that of the leading
+            scorer; and ``flags``, findings of the rules of quality (`tsrnn.anomaly.base.Flag`), with
+            ``<sensor>-flags``. Where nothing was to be believed scores are NaN.
 
         Raises
         ------
         sklearn.exceptions.NotFittedError
             Before `fit`.
         """
-        check_is_fitted(self, "limits_")
-        recording = Recording.read(df.rename(columns=str), self.time_col_, self.sensors_, self.freq_)
-        expected = self._expected(recording)
-        none = np.zeros(len(df), bool)
-        rows = Rows(recording.values, self._standardised(self._discounted(recording, expected)), none, none)
-        parts = {name: scorer(rows) for name, scorer in self.scorers_.items()}
-        joint = np.stack([joint_score(part) / self.limits_[name] for name, part in parts.items()])
-        single = np.stack([np.sqrt(part) / self.limits_[name] for name, part in parts.items()])
-        back = np.argsort(recording.order)
-        columns: dict[str, Any] = {self.time_col_: recording.stamps.array}
-        by_sensor = zip(self.sensors_, expected.T, recording.values.T, highest(single).T, strict=True)
-        for sensor, level, value, height in by_sensor:
-            columns[f"{sensor}-expected"] = level[back]
-            columns[f"{sensor}-residual"] = (value - level)[back]
-            columns[f"{sensor}-score"] = height[back]
-        columns["score"] = highest(joint)[back]
-        leads = np.asarray(list(parts), dtype=object)[np.nan_to_num(joint).argmax(axis=0)]
-        columns["kind"] = np.where(np.isnan(joint).all(axis=0), "", leads)[back]
-        scores = pd.DataFrame(columns, index=df.index).astype({"kind": "str"})
-        scores.attrs["notes"] = list(recording.notes)
-        return scores
+        return self.step(self.start() if state is None else state, df)[1]
 
-    def detect(self, df: pd.DataFrame, scores: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Events: stretches of alarms.
+    def detect(self, df: pd.DataFrame, state: State | None = None) -> pd.DataFrame:
+        """Events: stretches of alarms, and findings of the rules of quality.
 
         Parameters
         ----------
         df : DataFrame
-            The table.
-        scores : DataFrame, optional
-            What `score` gave for it, to save the work.
+            Rows as they stand in the file, with the columns that `fit` saw.
+        state : dict of arrays, optional
+            As in `score`.
 
         Returns
         -------
         DataFrame
-            ``start, end, peak, severity, score, n_rows, kind, sensors``, in time order; see
-            `tsrnn.anomaly.events.find_events`.
+            As of `tsrnn.anomaly.events.EventRules`, in time order.
         """
-        check_is_fitted(self, "limits_")
-        scores = self.score(df) if scores is None else scores
-        return find_events(
-            scores, time_col=self.time_col_, sensors=self.sensors_, merge_gap=self.merge_gap, min_rows=self.min_rows
-        )
+        check_is_fitted(self, "hold_")
+        rows, stamps = self.columns_.read(df)
+        after, _, closed = self.follow(self.start() if state is None else state, rows)
+        return self.stamped([closed, self.open_events(after)], stamps)
 
-    def save(self, path: str | Path) -> None:
-        """Write the fitted detector to a folder: ``detector.json``, and the forecaster in ``forecaster/``.
+    def explain(self, df: pd.DataFrame, n: int = 5) -> pd.DataFrame:
+        """Why there is an event or none: the rows nearest to an alarm, and how far from the line they are.
+
+        Parameters
+        ----------
+        df : DataFrame
+            Rows as they stand in the file, with the columns that `fit` saw.
+        n : int, default 5
+            How many; of rows that would be one event only the highest.
+
+        Returns
+        -------
+        DataFrame
+            As of `tsrnn.anomaly.events.FittedEvents.explain`.
+        """
+        rows, stamps = self.columns_.read(df)
+        found = self.events_.explain(self.judge(self.start(), rows)[1], n)
+        return found.assign(time=stamps.iloc[found["row"]].array)
+
+    def follow(self, state: State, rows: Rows) -> tuple[State, Judged, pd.DataFrame]:
+        """`judge` rows, and gather the events that end in them; their times are as in ``rows``."""
+        after, judged = self.judge(state, rows)
+        parts = _parted(after)
+        parts["events"], closed = self.events_.step(parts["events"], judged)
+        return _joined(parts), judged, closed
+
+    def open_events(self, state: State) -> pd.DataFrame:
+        """Events that have begun and not ended in the rows that a state comes from."""
+        return self.events_.finish(_parted(state)["events"])
+
+    def stamped(self, found: Sequence[pd.DataFrame], stamps: "pd.Series[Any]") -> pd.DataFrame:
+        """Events in time order, with their times as the stamps of a table stand there."""
+        events = pd.concat(found, ignore_index=True).sort_values("start", kind="stable", ignore_index=True)
+        if not pd.api.types.is_datetime64_any_dtype(stamps):
+            return events
+        zone = getattr(stamps.dtype, "tz", None)
+        times = {name: pd.to_datetime(events[name], utc=zone is not None) for name in ("start", "end", "peak")}
+        return events.assign(**{n: t.dt.tz_convert(zone) if zone is not None else t for n, t in times.items()})
+
+    def score_samples(self, df: pd.DataFrame) -> Floats:
+        """scikit-learn's sign: minus the score, so that higher is more normal; 0 where nothing was to be believed."""
+        return np.asarray(-np.nan_to_num(self.score(df)["score"].to_numpy()))
+
+    def decision_function(self, df: pd.DataFrame) -> Floats:
+        """`score_samples` less ``offset_``: below 0 is an outlier."""
+        return np.asarray(self.score_samples(df) - self.offset_)
+
+    def predict(self, df: pd.DataFrame) -> NDArray[np.int64]:
+        """-1 for an outlier, 1 for any other row."""
+        return np.where(self.decision_function(df) < 0, -1, 1)
+
+    def fit_predict(self, df: pd.DataFrame, y: object = None, **columns: Any) -> NDArray[np.int64]:
+        """Fit on the rows and say which of them are outliers."""
+        return self.fit(df, **columns).predict(df)
+
+    def save(self, path: str | Path, state: State | None = None) -> None:
+        """Write the fitted detector, and a state with it, to one file.
 
         Parameters
         ----------
         path : str or Path
-            A new folder, or one that holds a saved detector, which is replaced.
+            Of the file; one that is there is replaced, in one move.
+        state : dict of arrays, optional
+            What `step` gave; by default that before the first row.
         """
-        check_is_fitted(self, "limits_")
-        artifact.write(
-            path,
-            self.forecaster_,
-            {
-                "parameters": {name: v for name, v in self.get_params(deep=False).items() if name != "forecaster"},
-                "time_col": self.time_col_,
-                "sensors": self.sensors_,
-                "freq": self.freq_,
-                "notes": self.notes_,
-                "location": self.location_,
-                "scale": self.scale_,
-                "limits": self.limits_,
-                "scorers": self.scorers_,
-            },
-        )
+        check_is_fitted(self, "hold_")
+        given = self.get_params(deep=False)
+        fitted = {name: getattr(self, name) for name in _FITTED}
+        artifact.write(path, {"parameters": given, "fitted": fitted, "state": self.start() if state is None else state})
 
     @classmethod
-    def load(cls, path: str | Path, load_forecaster: Callable[[Path], AbstractForecaster]) -> Self:
-        """Read a saved detector; its scores are equal to the bit.
+    def load(cls, path: str | Path) -> "tuple[Self, State]":
+        """Read a saved detector, whose scores are equal to the bit, and the state that was saved with it.
 
         Parameters
         ----------
         path : str or Path
-            The folder.
-        load_forecaster : callable
-            Reads the forecaster's folder: ``tsrnn.load``.
+            The file.
 
         Raises
         ------
         FileNotFoundError
-            If there is no saved detector.
+            If there is no such file.
         ValueError
-            If it was written by a newer version.
+            If it is something else, or was written by a newer version.
         """
         saved = artifact.read(path)
-        fitted = load_forecaster(Path(path) / artifact.FORECASTER)
-        detector = cls(clone(fitted), **saved["parameters"])
-        detector.forecaster_ = fitted
-        detector.time_col_, detector.sensors_, detector.notes_ = saved["time_col"], saved["sensors"], saved["notes"]
-        detector.freq_ = Frequency(**saved["freq"])
-        detector.location_, detector.scale_ = (np.asarray(saved[name], float) for name in ("location", "scale"))
-        detector.limits_ = {name: np.inf if limit is None else limit for name, limit in saved["limits"].items()}
-        detector.scorers_ = {name: SCORERS[name](**artifact.arrays(v)) for name, v in saved["scorers"].items()}
-        return detector
+        detector = cls(**saved["parameters"])
+        detector.__dict__.update(saved["fitted"])
+        return detector, saved["state"]
 
     def _check_parameters(self) -> None:
-        unknown = [name for name in self.scorers if name not in SCORERS]
-        if unknown or not len(self.scorers):
-            what = f"{unknown[0]!r} is not a known scorer" if unknown else "no scorers are given"
-            raise ValueError(f"{what}; choose from {', '.join(map(repr, SCORERS))}.")
+        chosen = [*self.scorers, self.severity]
+        for what, names, known in (("scorer", chosen, SCORERS), ("threshold", [self.threshold], THRESHOLDS)):
+            unknown = [name for name in names if name not in known]
+            if unknown:
+                raise ValueError(f"{unknown[0]!r} is not a known {what}; choose from {', '.join(map(repr, known))}.")
+        if not self.scorers:
+            raise ValueError(f"no scorers are given; choose from {', '.join(map(repr, SCORERS))}.")
         if not 0 < self.calibration < 1:
             raise ValueError(f"calibration is a share of the training rows between 0 and 1, got {self.calibration!r}.")
-        for name, least in (("span", 1), ("merge_gap", 0), ("min_rows", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least} row(s), got {getattr(self, name)!r}.")
+        if self.span < 1:
+            raise ValueError(f"span must be at least 1 row, got {self.span!r}.")
+        if not self.false_alarms_per_week > 0:
+            raise ValueError(f"false_alarms_per_week must be above 0, got {self.false_alarms_per_week!r}.")
+        if self.contamination is not None and not 0 < self.contamination <= 0.5:
+            raise ValueError(f"contamination is a share above 0 and up to .5, got {self.contamination!r}.")
+        for side in [self.side] if isinstance(self.side, str) else self.side.values():
+            if side not in _SIDES:
+                raise ValueError(f"{side!r} is no side; choose from {', '.join(map(repr, _SIDES))}.")
 
-    def _expected(self, recording: Recording) -> NDArray[np.float64]:
-        """The forecast for every row from the grid rows before it, shape (R, C)."""
-        panel = _counted(recording.panel)
-        ends = np.arange(1, len(panel.times))
-        out = np.full_like(panel.values, np.nan)
-        if len(ends):
-            longer = panel.extend(self.forecaster_.horizon - 1) if self.forecaster_.horizon > 1 else panel
-            out[1:] = self.forecaster_.forecast_panel(longer, np.zeros_like(ends), ends)[:, 0, :, 0]
-        return out[recording.grid]
+    def _prepare(
+        self, df: pd.DataFrame, time_col: str, sensors: Sequence[str] | None, inputs: Sequence[str]
+    ) -> _Prepared:
+        """Read the rows of training and judge their quality."""
+        self.columns_, notes = choose_sensors(df, time_col, sensors, inputs)
+        rows, stamps = self.columns_.read(df)
+        held = int(self.calibration * len(rows.times))
+        if held < _MIN_CALIBRATION:
+            needed = int(np.ceil(_MIN_CALIBRATION / self.calibration))
+            raise DataError(
+                f"the table has {len(rows.times):,} rows; at least {needed} are needed, {_MIN_CALIBRATION} of them to "
+                "calibrate on."
+            )
+        known = len(rows.times) - held
+        self.quality_ = (self.quality or Quality()).fit(_first(rows, known), self.columns_.sensors)
+        _, verdict = self.quality_.step(self.quality_.start(), rows)
+        self.notes_ = [*notes, *describe(df, verdict.flags, self.columns_)]
+        self.week_ = _WEEK if pd.api.types.is_datetime64_any_dtype(stamps) else _WEEK_OF_ROWS * self.quality_.interval
+        return _Prepared(self, rows, verdict.flags, _observed(rows, verdict), known)
 
-    def _discounted(self, recording: Recording, expected: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Residuals, those after a gap made smaller."""
-        return np.asarray((recording.values - expected) / np.sqrt(1 + recording.missing_before()))
+    def _calibrate(self, prepared: _Prepared, predictor: AbstractPredictor) -> None:
+        """Fit scorers, thresholds and the limit of holding on rows that the predictor has not learned from."""
+        rows, observed = prepared.rows, prepared.observed
+        self.predictor_ = predictor
+        calibration = np.arange(len(rows.times)) >= prepared.known
+        self.events_ = (self.events or EventRules()).fit(
+            sensors=self.columns_.sensors,
+            kinds=self._kinds(),
+            low=self.quality_.low,
+            high=self.quality_.high,
+            interval=self.quality_.interval,
+        )
+        settled = calibration & _settled(rows.times, prepared.flags, self.events_.re_entry)
+        _, expected = predictor.step(predictor.start(), observed)
+        evidence = self._evidence(observed, expected)
+        every = self.week_ / self.quality_.interval / self.false_alarms_per_week
+        off = highest(np.abs(evidence.deviations[settled]).T)
+        limit = np.inf if self.hold is None else max(4.0, ReturnLevel.fit(off, every, self.span).height)
+        self.hold_ = Hold(float(limit), self._hold_steps())
+        self.scorers_: dict[str, AbstractScorer] = {}
+        self.thresholds_: dict[str, AbstractThreshold] = {}
+        chosen = [(name, name, self.threshold) for name in self.scorers]
+        for key, name, threshold in [*chosen, (_SEVERITY, self.severity, "return_level")]:
+            scorer = SCORERS[name].fit(evidence, calibration, self.span)
+            parts = scorer.step(scorer.start(), evidence)[1][settled]
+            scores = joint_score(parts)
+            self.scorers_[key] = scorer
+            self.thresholds_[key] = THRESHOLDS[threshold].fit(scores, every * len(self.scorers), self.span)
+            mute = np.array(self.columns_.sensors)[np.isnan(parts).all(axis=0)]
+            if len(mute) and key != _SEVERITY:
+                self.notes_.append(f"The scorer {name!r} says nothing about {', '.join(mute)}.")
+        self.offset_ = -1.0
+        if self.contamination is not None:
+            _, judged = self.judge(self.start(), rows)
+            self.offset_ = float(np.quantile(-np.nan_to_num(judged.score), self.contamination))
 
-    def _standardised(self, residuals: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray((residuals - self.location_) / self.scale_)
+    def _evidence(self, observed: Observed, expected: Expected) -> Evidence:
+        values = np.where(observed.counts[:, None], observed.values, np.nan)
+        evidence = Evidence(values, expected.mean, expected.scale, self.predictor_.df_, observed.elapsed)
+        if self.side == "both":
+            return evidence
+        of = dict.fromkeys(self.columns_.sensors, self.side) if isinstance(self.side, str) else self.side
+        return one_sided(evidence, [_SIDES[of.get(sensor, "both")] for sensor in self.columns_.sensors])
+
+    def _hold_steps(self) -> float:
+        interval = self.quality_.interval
+        return np.inf if self.hold is None else duration(self.hold, interval, "hold") / interval
+
+    def _kinds(self) -> list[str]:
+        return [SCORERS[name].kind for name in self.scorers]
 
 
 def training_rows(n_rows: int, fraction: float = 0.15) -> int:
@@ -349,21 +555,31 @@ def training_rows(n_rows: int, fraction: float = 0.15) -> int:
     return max(int(fraction * n_rows), min(1000, n_rows // 2))
 
 
-def _counted(panel: Panel) -> Panel:
-    """The panel with its steps counted instead of stamped."""
-    return replace(panel, times=np.arange(len(panel.times)), freq=Frequency("integer"), zone=None)
+def _observed(rows: Rows, verdict: Verdict) -> Observed:
+    """What the predictor reads of rows."""
+    return Observed(np.where(verdict.usable, rows.values, np.nan), rows.inputs, verdict.elapsed, verdict.counts)
 
 
-def _in_rows(every: int | str, freq: Frequency) -> float:
-    """A number of rows, or a duration in rows."""
-    if isinstance(every, str):
-        if freq.kind != "fixed":
-            raise ValueError(
-                f"false_alarm_every={every!r} is a duration, and rows come by freq={freq!s}; give a number of rows."
-            )
-        rows = pd.Timedelta(every) / pd.Timedelta(freq.step, unit="ns")
-    else:
-        rows = every
-    if rows < 1:
-        raise ValueError(f"false_alarm_every must be at least one row, got {every!r}.")
-    return float(rows)
+def _settled(times: NDArray[np.int64], flags: NDArray[np.uint16], re_entry: int) -> NDArray[np.bool_]:
+    """Which rows do not come shortly after an outage; of those that do alarms do not count."""
+    outage = ((flags[:, 0] & Flag.GAP) > 0) | ((flags & Flag.MISSING) > 0).all(axis=1)
+    now = np.maximum.accumulate(times)
+    return np.asarray(now > np.maximum.accumulate(np.where(outage, now, now[0] - re_entry - 1)) + re_entry)
+
+
+def _first(rows: Rows, n: int) -> Rows:
+    return Rows(rows.times[:n], rows.values[:n], rows.inputs[:n])
+
+
+def _joined(parts: dict[str, State]) -> State:
+    """States of the stages in one flat dictionary."""
+    return {f"{stage}/{name}": array for stage, state in parts.items() for name, array in state.items()}
+
+
+def _parted(state: State) -> dict[str, State]:
+    """The dictionary of `_joined` by stages; empty for a stage that carries nothing."""
+    parts: dict[str, State] = defaultdict(dict)
+    for key, array in state.items():
+        stage, _, name = key.partition("/")
+        parts[stage][name] = array
+    return parts

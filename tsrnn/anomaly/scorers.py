@@ -1,99 +1,175 @@
-"""Scorers: from measured values and forecast residuals to how abnormal every sensor is, by five kinds of evidence.
+"""Scorers: from what was measured and what was expected to how abnormal every sensor is, by thirteen kinds of evidence.
 
-A spike and a slow drift are seen by different eyes, so there are several scorers under one contract
-(`AbstractScorer`): each is fitted on training rows and gives every sensor of every row a non-negative part; the
-parts of a row add up to the square of its joint score. All are causal: a row's parts depend on that row and on rows
-before it.
+A spike and a slow drift are seen by different eyes, and a sharp alarm and a smooth severity are different things, so
+there are several scorers under one contract (`tsrnn.anomaly.base.AbstractScorer`). Most look at *errors*: deviations
+from the predictor's mean, in its scales, standardised once more by their location and scale in the calibration rows,
+which the predictor has not learned from. What a scorer remembers is a few averages or the last rows.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple, Self
+from typing import ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import log_ndtr, ndtr, stdtr
 
+from tsrnn.anomaly.base import AbstractScorer, Evidence, State
 from tsrnn.anomaly.statistics import (
+    additive,
     contributions,
+    each_row,
     ewma,
+    highest,
+    joint_score,
+    last_seen,
     moments,
     robust_scale,
-    run_lengths,
+    scale_floor,
     shrunk_correlation,
 )
 
-__all__ = ["SCORERS", "AbstractScorer", "Disagreement", "Drift", "Jump", "Rows", "Stuck", "Unrest"]
+__all__ = [
+    "SCORERS",
+    "Absolute",
+    "Change",
+    "Disagreement",
+    "Drift",
+    "High",
+    "Likelihood",
+    "Low",
+    "Mahalanobis",
+    "NegativeLogLikelihood",
+    "PValue",
+    "Smooth",
+    "Squared",
+    "Unrest",
+    "one_sided",
+]
 
 Floats = NDArray[np.float64]
 
+_LEAST = 0.1  # scale of errors in calibration rows, in predictive scales: no predictor is that much too modest
 
-class Rows(NamedTuple):
-    """What a scorer sees: one row after the other in time order.
 
-    Attributes
+def one_sided(evidence: Evidence, sides: ArrayLike) -> Evidence:
+    """Evidence in which only one side of the expected value counts: what lies on the other is taken as expected.
+
+    Parameters
     ----------
-    values : array of shape (R, C)
-        The sensors as measured, NaN where missing.
-    deviations : array of shape (R, C)
-        Forecast residuals in robust standard deviations of the calibration rows, NaN where missing.
-    learned : array of bool, shape (R,)
-        Rows that the forecaster was fitted on; all False when scoring.
-    calibration : array of bool, shape (R,)
-        Training rows that it did not see; all False when scoring.
+    evidence : Evidence
+        Of C sensors.
+    sides : array of int, shape (C,)
+        1 where only high values are to be found, -1 where only low ones, 0 where both.
+
+    Examples
+    --------
+    >>> level = np.zeros((2, 1))
+    >>> seen = Evidence(np.array([[-3.0], [3.0]]), level, level + 1, np.array([np.inf]), np.ones(2))
+    >>> one_sided(seen, [1]).deviations[:, 0]
+    array([0., 3.])
     """
-
-    values: Floats
-    deviations: Floats
-    learned: NDArray[np.bool_]
-    calibration: NDArray[np.bool_]
+    sides = np.asarray(sides)
+    values = np.where(sides > 0, np.maximum(evidence.values, evidence.mean), evidence.values)
+    return evidence._replace(values=np.where(sides < 0, np.minimum(values, evidence.mean), values))
 
 
-class AbstractScorer(ABC):
-    """One kind of evidence. Subclasses are frozen dataclasses of arrays and numbers."""
-
-    blind: ClassVar[str] = "it has no value in the calibration rows"
-    """Why the parts of a sensor can be all missing."""
-
-    @classmethod
-    @abstractmethod
-    def fit(cls, rows: Rows, span: int) -> Self:
-        """Fit to the rows marked ``learned`` and ``calibration``; ``span`` is the memory of averages, in rows."""
-
-    @abstractmethod
-    def __call__(self, rows: Rows) -> Floats:
-        """Parts of shape (R, C), at least 0; NaN where the sensor is missing or cannot be judged."""
+# Rows taken alone, by the predictive distribution
 
 
 @dataclass(frozen=True, eq=False)
-class Jump(AbstractScorer):
-    """Sudden faults: the squared Mahalanobis distance of the residuals of one row.
+class NegativeLogLikelihood(AbstractScorer):
+    """How much less likely a row is than the likeliest one: the excess of its negative log-likelihood, in nats.
 
-    It needs no memory, and knows how the residuals of sensors hang together: a residual that its neighbours do not
-    share counts for more.
+    Student's t with `Evidence.df` degrees of freedom, sensors taken as independent; those that are missing do not
+    count.
+    """
+
+    kind: ClassVar[str] = "spike"
+
+    @classmethod
+    def fit(cls, evidence: Evidence, calibration: NDArray[np.bool_], span: int) -> Self:
+        """Nothing to learn: the predictor's distribution is taken at its word."""
+        return cls()
+
+    def step(self, state: State, evidence: Evidence) -> tuple[State, Floats]:
+        """Half the squared deviation of a normal distribution, and what stands in its place for Student's t."""
+        squared, df = evidence.deviations**2, evidence.df
+        heavy = np.isfinite(df)
+        tail = (df + 1) / 2 * np.log1p(squared / np.where(heavy, df, 1)) if heavy.any() else squared
+        return state, additive(np.where(heavy, tail, squared / 2))
+
+
+@dataclass(frozen=True, eq=False)
+class PValue(AbstractScorer):
+    """How rare so large a deviation is: minus the decimal logarithm of both tails of the predictive distribution.
+
+    Sensors are taken as independent: their logarithms add up. It ends at 300 a sensor.
 
     References
     ----------
-    H. Hotelling (1947), Multivariate quality control; P. Malhotra et al. (2015), Long short term memory networks for
-    anomaly detection in time series, section 2 (residuals of a recurrent network).
+    R. A. Fisher (1925), Statistical Methods for Research Workers, section 21.1 (sums of logarithms of p-values).
     """
 
-    correlation: Floats
+    kind: ClassVar[str] = "spike"
 
     @classmethod
-    def fit(cls, rows: Rows, span: int) -> Self:
-        """Estimate the correlation of the residuals."""
-        return cls(shrunk_correlation(rows.deviations[rows.calibration]))
+    def fit(cls, evidence: Evidence, calibration: NDArray[np.bool_], span: int) -> Self:
+        """Nothing to learn: the predictor's distribution is taken at its word."""
+        return cls()
 
-    def __call__(self, rows: Rows) -> Floats:
-        """Contributions to the squared distance."""
-        return contributions(rows.deviations, self.correlation)
+    def step(self, state: State, evidence: Evidence) -> tuple[State, Floats]:
+        """Minus the logarithms."""
+        low, heavy = -np.abs(evidence.deviations), np.isfinite(evidence.df)
+        tail = np.where(heavy, stdtr(np.where(heavy, evidence.df, 1), low), ndtr(low))
+        return state, additive(-np.log10(np.maximum(2 * tail, 1e-300)))
+
+
+# Errors: deviations standardised in the calibration rows
 
 
 @dataclass(frozen=True, eq=False)
-class Unrest(AbstractScorer):
-    """Residuals that stay too large: the exponential average of the squared distances of `Jump`.
+class _AbstractErrors(AbstractScorer):
+    location: Floats
+    scale: Floats
+    span: int
 
-    Deviations count up to 4, so that a single spike does not ring on.
+    @classmethod
+    def fit(cls, evidence: Evidence, calibration: NDArray[np.bool_], span: int) -> Self:
+        """Robust location and scale of the deviations in the calibration rows."""
+        deviations = evidence.deviations[calibration]
+        return cls(*robust_scale(deviations, np.full(deviations.shape[1], _LEAST)), span)
+
+    def errors(self, evidence: Evidence) -> Floats:
+        """Deviations in robust standard deviations; (n, C), NaN where missing."""
+        return np.asarray((evidence.deviations - self.location) / self.scale)
+
+
+@dataclass(frozen=True, eq=False)
+class Absolute(_AbstractErrors):
+    """The sum of the absolute errors of a row."""
+
+    kind: ClassVar[str] = "spike"
+
+    def step(self, state: State, evidence: Evidence) -> tuple[State, Floats]:
+        """Absolute errors."""
+        return state, additive(np.abs(self.errors(evidence)))
+
+
+@dataclass(frozen=True, eq=False)
+class Squared(_AbstractErrors):
+    """The sum of the squared errors of a row: one large error counts for more than many small ones."""
+
+    kind: ClassVar[str] = "spike"
+
+    def step(self, state: State, evidence: Evidence) -> tuple[State, Floats]:
+        """Squared errors."""
+        return state, additive(self.errors(evidence) ** 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Smooth(_AbstractErrors):
+    """The exponential average of the absolute errors, all sensors added up: how bad it is rather than when it began.
 
     References
     ----------
@@ -101,64 +177,241 @@ class Unrest(AbstractScorer):
     section 3.2 (averaged errors).
     """
 
-    correlation: Floats
-    span: int
+    kind: ClassVar[str] = "contextual"
 
-    @classmethod
-    def fit(cls, rows: Rows, span: int) -> Self:
-        """Estimate the correlation of the residuals."""
-        return cls(shrunk_correlation(rows.deviations[rows.calibration]), span)
+    def start(self) -> State:
+        """Averages of 0."""
+        return {"average": np.zeros(len(self.scale))}
 
-    def __call__(self, rows: Rows) -> Floats:
-        """Averages of the contributions."""
-        return ewma(contributions(np.clip(rows.deviations, -4, 4), self.correlation), self.span)
+    def step(self, state: State, evidence: Evidence) -> tuple[State, Floats]:
+        """Averages."""
+        carry, averages = ewma(np.abs(self.errors(evidence)), self.span, state["average"])
+        return {"average": carry}, additive(averages)
 
 
 @dataclass(frozen=True, eq=False)
-class Drift(AbstractScorer):
-    """Residuals that keep leaning to one side: the squared Mahalanobis distance of their exponential averages.
+class Likelihood(_AbstractErrors):
+    """How unlikely it is that recent rows are like those long before: sharp where something begins.
 
-    Deviations count up to 3, so that it is the persistence that counts.
+    The raw score of a row is the root of its mean squared error, at most 8. The mean of the last 10 raw scores is held
+    against mean and standard deviation of the last ``100 span`` (fewer where there are fewer calibration rows, which
+    are what a stream begins with); the score is minus the decimal logarithm of the normal tail.
+
+    References
+    ----------
+    S. Ahmad et al. (2017), Unsupervised real-time anomaly detection for streaming data, Neurocomputing 262, section
+    3.2.
+    """
+
+    recent: Floats
+    """(W,): raw scores before the first row."""
+    kind: ClassVar[str] = "spike"
+
+    @classmethod
+    def fit(cls, evidence: Evidence, calibration: NDArray[np.bool_], span: int) -> Self:
+        """Scale the errors; keep the last raw scores of the calibration rows."""
+        scaled = Absolute.fit(evidence, calibration, span)
+        raw = _raw(scaled.errors(evidence)[calibration])
+        raw = raw[~np.isnan(raw)][-_LONG * span :]
+        return cls(scaled.location, scaled.scale, span, np.concatenate([np.zeros(max(0, 2 * _SHORT - len(raw))), raw]))
+
+    def start(self) -> State:
+        """The raw scores that the calibration rows ended with, and their sums."""
+        sums = [self.recent.sum(), (self.recent**2).sum(), self.recent[-_SHORT:].sum()]
+        return {"recent": self.recent, "sums": np.array(sums)}
+
+    def step(self, state: State, evidence: Evidence) -> tuple[State, Floats]:
+        """The logarithms of the tails, shared out by the squared errors of the row."""
+        errors = self.errors(evidence)
+        raw = _raw(errors)
+        seen, width = ~np.isnan(raw), len(self.recent)
+        known = np.concatenate([state["recent"], raw[seen]])
+        new, old, older = known[width:], known[width - _SHORT : -_SHORT], known[:-width]
+        sums = np.cumsum(np.vstack([state["sums"], np.stack([new - older, new**2 - older**2, new - old], 1)]), axis=0)
+        mean = sums[1:, 0] / width
+        spread = np.sqrt(np.maximum(sums[1:, 1] / width - mean**2, _LEAST**2))
+        height = np.full(len(raw), np.nan)
+        height[seen] = -log_ndtr((mean - sums[1:, 2] / _SHORT) / spread) / np.log(10)
+        squared = errors**2 + 1e-12  # no error at all is shared out evenly
+        shares = squared / np.nansum(np.ascontiguousarray(squared), axis=1)[:, None]
+        return {"recent": known[-width:], "sums": sums[-1]}, np.asarray(shares * height[:, None] ** 2)
+
+
+_SHORT, _LONG = 10, 100  # rows; spans
+
+
+def _raw(errors: Floats) -> Floats:
+    """Root of the mean squared error of each row, at most 8: one gross error shall not fill a long memory."""
+    present = (~np.isnan(errors)).sum(axis=1)
+    return np.asarray(np.minimum(8, joint_score(errors**2) / np.sqrt(np.maximum(1, present))))
+
+
+# Vectors of errors
+
+
+@dataclass(frozen=True, eq=False)
+class _AbstractVectors(_AbstractErrors):
+    correlation: Floats
+
+    @classmethod
+    def fit(cls, evidence: Evidence, calibration: NDArray[np.bool_], span: int) -> Self:
+        """Robust location and scale of the deviations in the calibration rows, and the shrunk correlation of errors."""
+        scaled = Absolute.fit(evidence, calibration, span)
+        correlation = shrunk_correlation(scaled.errors(evidence)[calibration])
+        return cls(scaled.location, scaled.scale, span, correlation)
+
+
+@dataclass(frozen=True, eq=False)
+class Mahalanobis(_AbstractVectors):
+    """Sudden faults: the squared Mahalanobis distance of the errors of one row.
+
+    It needs no memory, and knows how the errors of sensors hang together: an error that its neighbours do not share
+    counts for more.
+
+    References
+    ----------
+    H. Hotelling (1947), Multivariate quality control; P. Malhotra et al. (2015), Long short term memory networks for
+    anomaly detection in time series, section 2 (errors of a recurrent network).
+    """
+
+    kind: ClassVar[str] = "spike"
+
+    def step(self, state: State, evidence: Evidence) -> tuple[State, Floats]:
+        """Contributions to the squared distance."""
+        return state, contributions(self.errors(evidence), self.correlation)
+
+
+@dataclass(frozen=True, eq=False)
+class _AbstractAverages(_AbstractVectors):
+    def start(self) -> State:
+        """Averages of 0."""
+        return {"average": np.zeros(len(self.scale))}
+
+    def step(self, state: State, evidence: Evidence) -> tuple[State, Floats]:
+        """Parts from averages."""
+        carry, parts = self.averaged(self.errors(evidence), state["average"])
+        return {"average": carry}, parts
+
+    @abstractmethod
+    def averaged(self, errors: Floats, carry: Floats) -> tuple[Floats, Floats]:
+        """The next carry, and parts."""
+
+
+@dataclass(frozen=True, eq=False)
+class Unrest(_AbstractAverages):
+    """Errors that stay too large: the exponential average of the squared distances of `Mahalanobis`.
+
+    Errors count up to 4, so that a single spike does not ring on.
+
+    References
+    ----------
+    K. Hundman et al. (2018), Detecting spacecraft anomalies using LSTMs and nonparametric dynamic thresholding,
+    section 3.2 (averaged errors).
+    """
+
+    kind: ClassVar[str] = "contextual"
+
+    def averaged(self, errors: Floats, carry: Floats) -> tuple[Floats, Floats]:
+        """Averages of the contributions."""
+        return ewma(contributions(np.clip(errors, -4, 4), self.correlation), self.span, carry)
+
+
+@dataclass(frozen=True, eq=False)
+class Drift(_AbstractAverages):
+    """Errors that keep leaning to one side: the squared Mahalanobis distance of their exponential averages.
+
+    Errors count up to 3, so that it is the persistence that counts.
 
     References
     ----------
     C. A. Lowry et al. (1992), A multivariate exponentially weighted moving average control chart, Technometrics 34.
     """
 
-    correlation: Floats
-    span: int
+    kind: ClassVar[str] = "drift"
 
-    @classmethod
-    def fit(cls, rows: Rows, span: int) -> Self:
-        """Estimate the correlation of the residuals."""
-        return cls(shrunk_correlation(rows.deviations[rows.calibration]), span)
-
-    def __call__(self, rows: Rows) -> Floats:
+    def averaged(self, errors: Floats, carry: Floats) -> tuple[Floats, Floats]:
         """Contributions to the squared distance of the averages."""
-        leaning = ewma(np.clip(rows.deviations, -3, 3), self.span) * np.sqrt(self.span)
-        return contributions(leaning, self.correlation)
+        after, leaning = ewma(np.clip(errors, -3, 3), self.span, carry)
+        return after, contributions(leaning * np.sqrt(self.span), self.correlation)
+
+
+# Values, whatever was expected of them
 
 
 @dataclass(frozen=True, eq=False)
-class Stuck(AbstractScorer):
-    """Values that do not change: rows since the last change, over the longest such run in the calibration rows.
+class Change(AbstractScorer):
+    """The exponential average of absolute changes, all sensors added up; the naive row that a model must beat.
 
-    That run counts as 10 rows at least.
+    Changes are from one measured value to the next, in standard deviations of the sensor in the training rows.
     """
 
-    limit: Floats
-    blind: ClassVar[str] = "it hardly changes, or has no value, in the calibration rows"
+    scale: Floats
+    span: int
+    kind: ClassVar[str] = "contextual"
 
     @classmethod
-    def fit(cls, rows: Rows, span: int) -> Self:
-        """Find the longest run; a sensor that stands still for a tenth of the calibration rows is not judged."""
-        runs = run_lengths(rows.values[rows.calibration])
-        longest = np.nan_to_num(runs).max(axis=0, initial=0)
-        return cls(np.where((longest == 0) | (longest > 0.1 * len(runs)), np.nan, np.maximum(longest, 10)))
+    def fit(cls, evidence: Evidence, calibration: NDArray[np.bool_], span: int) -> Self:
+        """Standard deviations of the sensors."""
+        return cls(moments(evidence.values)[1], span)
 
-    def __call__(self, rows: Rows) -> Floats:
-        """Squared run lengths in units of the limit."""
-        return np.asarray((run_lengths(rows.values) / self.limit) ** 2)
+    def start(self) -> State:
+        """Averages of 0, no value seen."""
+        return {"average": np.zeros(len(self.scale)), "last": np.full(len(self.scale), np.nan)}
+
+    def step(self, state: State, evidence: Evidence) -> tuple[State, Floats]:
+        """Averages of the absolute changes."""
+        last = np.concatenate([state["last"][None], last_seen(evidence.values, state["last"])])
+        changes = np.abs(evidence.values - last[:-1]) / self.scale
+        carry, averages = ewma(changes, self.span, state["average"])
+        return {"average": carry, "last": last[-1]}, additive(averages)
+
+
+@dataclass(frozen=True, eq=False)
+class _AbstractReach(AbstractScorer):
+    low: Floats
+    high: Floats
+    width: Floats
+    kind: ClassVar[str] = "level"
+
+    @classmethod
+    def fit(cls, evidence: Evidence, calibration: NDArray[np.bool_], span: int) -> Self:
+        """Lowest and highest values of the rows to learn from."""
+        values = evidence.values[~calibration]
+        seen = ~np.isnan(values)
+        low = np.where(seen.any(axis=0), values.min(axis=0, initial=np.inf, where=seen), np.nan)
+        high = values.max(axis=0, initial=-np.inf, where=seen)
+        return cls(low, high, np.maximum(high - low, scale_floor(values)))
+
+    def step(self, state: State, evidence: Evidence) -> tuple[State, Floats]:
+        """The square of the reach of the sensor that is farthest out; the others have no part."""
+        reach = np.maximum(0, self.reach(evidence.values))
+        farthest = reach == highest(reach.T)[:, None]
+        return state, np.where(np.isnan(reach), np.nan, np.where(farthest, reach**2, 0))
+
+    @abstractmethod
+    def reach(self, values: Floats) -> Floats:
+        """How far values reach, in learned ranges; (n, C)."""
+
+
+@dataclass(frozen=True, eq=False)
+class High(_AbstractReach):
+    """How far the highest sensor is above the lowest value it was learned with, in learned ranges: 1 is their end.
+
+    With the threshold "record" it finds values higher than any before.
+    """
+
+    def reach(self, values: Floats) -> Floats:
+        """Above the lowest."""
+        return np.asarray((values - self.low) / self.width)
+
+
+@dataclass(frozen=True, eq=False)
+class Low(_AbstractReach):
+    """How far the lowest sensor is below the highest value it was learned with; see `High`."""
+
+    def reach(self, values: Floats) -> Floats:
+        """Below the highest."""
+        return np.asarray((self.high - values) / self.width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +423,8 @@ class Disagreement(AbstractScorer):
     pairwise products; the averaged errors of these estimates are scored. An error counts for less where the others
     stand as they hardly ever stood in the learned rows: it is divided by ``sqrt(1 + span h)`` with ``h`` the
     leverage of the row, the standard deviation of an estimate whose errors hang together over ``span`` rows. The
-    scorer is silent in rows where a sensor is missing.
+    scorer is silent in rows where a sensor is missing, and altogether where there is no other sensor or too few rows
+    in which all are present.
 
     References
     ----------
@@ -179,87 +433,107 @@ class Disagreement(AbstractScorer):
 
     center: Floats
     spread: Floats
-    gram: Floats
-    cross: Floats
+    inverse: Floats
+    """(C, F, F): of the regularised Gram matrix of the features that do not use the sensor; 0 for those that do."""
+    weights: Floats
+    """(F, C): of the features in the estimate of each sensor; NaN where there is none."""
+    limit: Floats
+    """(C,): errors count up to it, so that a single spike does not ring on."""
     location: Floats
     scale: Floats
     correlation: Floats
     span: int
     products: bool
-    blind: ClassVar[str] = "there is no other sensor, or there are too few rows in which all are present"
+    kind: ClassVar[str] = "multisensor"
 
     @classmethod
-    def fit(cls, rows: Rows, span: int) -> Self:
+    def fit(cls, evidence: Evidence, calibration: NDArray[np.bool_], span: int) -> Self:
         """Regress every sensor on the others over the learned rows; measure the errors on the calibration rows."""
-        center, spread = moments(rows.values[rows.learned])
-        levels = (rows.values[rows.learned] - center) / spread
+        learned = evidence.values[~calibration]
+        center, spread = moments(learned)
+        levels = (learned - center) / spread
         complete, size = ~np.isnan(levels).any(axis=1), levels.shape[1]
-        products = (
-            size <= _MAX_WITH_PRODUCTS
-            and complete.sum() >= _ROWS_A_FEATURE * _features(levels[:0], span, True)[0].shape[1]
-        )
-        known = _features(levels, span, products)[0][complete]
-        enough = size > 1 and len(known) >= _ROWS_A_FEATURE * known.shape[1]
-        gram = known.T @ known if enough else np.full((known.shape[1], known.shape[1]), np.nan)
-        unit = cls(
-            center,
-            spread,
-            gram,
-            known.T @ levels[complete],
-            np.zeros(size),
-            np.ones(size),
-            np.eye(size),
-            span,
-            products,
-        )
-        errors = unit._errors(rows.values)
-        _, least = robust_scale(errors[rows.learned], np.full(size, 1e-9))
-        errors = errors[rows.calibration]
+        products = size <= _MAX_WITH_PRODUCTS and complete.sum() >= _ROWS_A_FEATURE * (1 + size * (size + 5) // 2)
+        features, uses = _features(levels, ewma(levels, span, np.zeros(size))[1], products)
+        known, n_features = features[complete], features.shape[1]
+        inverse, weights = np.zeros((size, n_features, n_features)), np.full((n_features, size), np.nan)
+        if size > 1 and len(known) >= _ROWS_A_FEATURE * n_features:
+            gram, cross = known.T @ known, known.T @ levels[complete]
+            for c in range(size):
+                others = np.flatnonzero(~uses[:, c])
+                block = np.linalg.inv(gram[np.ix_(others, others)] + _RIDGE * np.eye(len(others)))
+                inverse[c][np.ix_(others, others)] = block
+                weights[:, c] = 0
+                weights[others, c] = block @ cross[others, c]
+        none, one = np.zeros(size), np.ones(size)
+        unit = cls(center, spread, inverse, weights, np.inf * one, none, one, np.eye(size), span, products)
+        _, raw = unit._estimated(unit.start(), evidence.values)
+        unit = replace(unit, limit=_CLIPPED * np.nan_to_num(robust_scale(raw[calibration], 1e-9 * one)[1], nan=np.inf))
+        _, errors = unit._errors(unit.start(), evidence.values)
+        _, least = robust_scale(errors[~calibration], np.full(size, 1e-9))
+        errors = errors[calibration]
         location, scale = robust_scale(errors, np.nan_to_num(least))
         return replace(
             unit, location=location, scale=scale, correlation=shrunk_correlation((errors - location) / scale)
         )
 
-    def __call__(self, rows: Rows) -> Floats:
-        """Contributions to the squared Mahalanobis distance of the averaged errors."""
-        return contributions((self._errors(rows.values) - self.location) / self.scale, self.correlation)
+    def start(self) -> State:
+        """Averages of 0."""
+        return {"levels": np.zeros(len(self.center)), "errors": np.zeros(len(self.center))}
 
-    def _errors(self, values: Floats) -> Floats:
+    def step(self, state: State, evidence: Evidence) -> tuple[State, Floats]:
+        """Contributions to the squared Mahalanobis distance of the averaged errors."""
+        state, errors = self._errors(state, evidence.values)
+        return state, contributions((errors - self.location) / self.scale, self.correlation)
+
+    def _errors(self, state: State, values: Floats) -> tuple[State, Floats]:
+        carry, errors = self._estimated(state, values)
+        after, averaged = ewma(np.clip(errors, -self.limit, self.limit), max(1, self.span // 3), state["errors"])
+        return {"levels": carry, "errors": after}, averaged
+
+    def _estimated(self, state: State, values: Floats) -> tuple[Floats, Floats]:
         levels = (values - self.center) / self.spread
-        features, uses = _features(levels, self.span, self.products)
+        carry, averages = ewma(levels, self.span, state["levels"])
+        features, _ = _features(levels, averages, self.products)
         errors = np.full_like(levels, np.nan)
-        for c in range(levels.shape[1] if np.isfinite(self.gram).all() else 0):
-            others = np.flatnonzero(~uses[:, c])
-            inverse = np.linalg.inv(self.gram[np.ix_(others, others)] + _RIDGE * np.eye(len(others)))
-            known = features[:, others]
-            leverage = np.einsum("ij,ij->i", known @ inverse, known)
-            errors[:, c] = (levels[:, c] - known @ (inverse @ self.cross[others, c])) / np.sqrt(
-                1 + self.span * leverage
-            )
-        return ewma(np.where(np.isnan(errors).any(axis=1, keepdims=True), np.nan, errors), max(1, self.span // 3))
+        for c, (inverse, weights) in enumerate(zip(self.inverse, self.weights.T, strict=True)):
+            leverage = (features * each_row(features, inverse)).sum(axis=1)
+            estimate = (features * weights).sum(axis=1)
+            errors[:, c] = (levels[:, c] - estimate) / np.sqrt(1 + self.span * leverage)
+        errors[np.isnan(errors).any(axis=1)] = np.nan
+        return carry, errors
 
 
 SCORERS: dict[str, type[AbstractScorer]] = {
-    "jump": Jump,
+    "absolute": Absolute,
+    "squared": Squared,
+    "nll": NegativeLogLikelihood,
+    "p_value": PValue,
+    "mahalanobis": Mahalanobis,
+    "likelihood": Likelihood,
     "unrest": Unrest,
     "drift": Drift,
-    "stuck": Stuck,
     "disagreement": Disagreement,
+    "smooth": Smooth,
+    "change": Change,
+    "high": High,
+    "low": Low,
 }
-"""Every scorer by the name that events carry as their kind."""
+"""Every scorer by its name."""
 
 _MAX_WITH_PRODUCTS = 16  # sensors; the number of products grows with the square
 _ROWS_A_FEATURE = 10  # that the learned rows must hold
+_CLIPPED = 4.0  # scales of an estimate's error in calibration rows
 _RIDGE = 10.0  # standardised values: the weight of ten more rows that say "no relation"
 
 
-def _features(levels: Floats, span: int, products: bool) -> tuple[Floats, NDArray[np.bool_]]:
+def _features(levels: Floats, averages: Floats, products: bool) -> tuple[Floats, NDArray[np.bool_]]:
     """What the sensors offer to estimate each other by, (R, F), and which sensors each feature uses, (F, C)."""
     n_rows, size = levels.shape
     own = np.eye(size, dtype=bool)
-    blocks, uses = [np.ones((n_rows, 1)), levels, ewma(levels, span)], [np.zeros((1, size), bool), own, own]
+    blocks, uses = [np.ones((n_rows, 1)), levels, averages], [np.zeros((1, size), bool), own, own]
     if products:
         first, second = np.triu_indices(size)
         blocks.append(levels[:, first] * levels[:, second])
         uses.append(own[first] | own[second])
-    return np.concatenate(blocks, axis=1), np.concatenate(uses)
+    return np.ascontiguousarray(np.concatenate(blocks, axis=1)), np.concatenate(uses)

@@ -1,18 +1,24 @@
-"""Row statistics for scorers: running averages, run lengths, robust scales, and distances split by sensor."""
+"""Row statistics for scorers: carried averages, robust scales, and distances split by sensor.
+
+What is said of a row has the same bits whatever rows are handed over with it: sums run along rows of one length, and
+products with a matrix are taken a row at a time (`each_row`), since those of BLAS depend on how many rows there are.
+"""
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+from scipy.signal import lfilter
 from sklearn.covariance import LedoitWolf
 
 __all__ = [
+    "additive",
     "contributions",
+    "each_row",
     "ewma",
     "highest",
     "joint_score",
+    "last_seen",
     "moments",
     "robust_scale",
-    "run_lengths",
     "scale_floor",
     "shrunk_correlation",
 ]
@@ -49,17 +55,55 @@ def contributions(deviations: Floats, correlation: Floats) -> Floats:
     """
     out = np.full_like(deviations, np.nan)
     present = ~np.isnan(deviations)
-    patterns, pattern_of = np.unique(present, axis=0, return_inverse=True)
+    if present.all():
+        patterns, pattern_of = np.ones((1, present.shape[1]), bool), np.zeros(len(present), np.int64)
+    else:
+        patterns, pattern_of = np.unique(present, axis=0, return_inverse=True)
     for i, here in enumerate(patterns):
         if here.any():
             cells = np.ix_(pattern_of.reshape(-1) == i, here)
-            precision = np.linalg.inv(correlation[np.ix_(here, here)])
-            out[cells] = np.maximum(0, deviations[cells] * (deviations[cells] @ precision)) * (len(here) / here.sum())
+            precision = np.asarray(np.linalg.inv(correlation[np.ix_(here, here)]), np.float64)
+            together: Floats = each_row(deviations[cells], precision) * deviations[cells]
+            out[cells] = np.maximum(0, together) * (len(here) / here.sum())
     return out
 
 
-def ewma(values: Floats, span: int) -> Floats:
-    """Exponential averages down the rows, started at 0.
+def each_row(rows: Floats, matrix: Floats) -> Floats:
+    """The product of each row with a matrix, one by one; shape (R, F) and (F, K) to (R, K).
+
+    Examples
+    --------
+    >>> each_row(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
+    array([[11.]])
+    """
+    return np.asarray(np.matmul(np.ascontiguousarray(rows)[:, None, :], matrix)[:, 0])
+
+
+def additive(costs: Floats) -> Floats:
+    """Parts of a score that is the sum of what each sensor costs.
+
+    Parameters
+    ----------
+    costs : array of shape (R, C)
+        At least 0; NaN where missing.
+
+    Returns
+    -------
+    array of shape (R, C)
+        Their sum is the square of the sum of the costs, as `joint_score` wants it. With ``m`` of C sensors present the
+        costs are scaled by C / m, so that rows compare.
+
+    Examples
+    --------
+    >>> joint_score(additive(np.array([[1.0, 3.0], [np.nan, 2.0]])))
+    array([4., 4.])
+    """
+    scaled = np.ascontiguousarray(costs * (costs.shape[1] / np.maximum(1, (~np.isnan(costs)).sum(axis=1)))[:, None])
+    return np.asarray(scaled * np.nansum(scaled, axis=1)[:, None])
+
+
+def ewma(values: Floats, span: int, carry: Floats) -> tuple[Floats, Floats]:
+    """Exponential averages down the rows.
 
     Parameters
     ----------
@@ -67,34 +111,53 @@ def ewma(values: Floats, span: int) -> Floats:
         A missing value leaves the average as it is, and is missing in the result.
     span : int
         Memory in rows: the newest value has weight 2 / (span + 1).
+    carry : array of shape (C,)
+        What the last call gave for it; zeros at first, so that averages begin at 0.
+
+    Returns
+    -------
+    carry : array of shape (C,)
+        The averages so far, as the newest value of the next row will meet them.
+    averages : array of shape (R, C)
 
     Examples
     --------
-    >>> ewma(np.array([[1.0], [np.nan], [1.0]]), span=3)[:, 0]
+    >>> carry, averages = ewma(np.array([[1.0], [np.nan], [1.0]]), span=3, carry=np.zeros(1))
+    >>> averages[:, 0]
     array([0.5 ,  nan, 0.75])
     """
-    start = np.zeros((1, values.shape[1]))
-    average = (
-        pd.DataFrame(np.concatenate([start, values])).ewm(span=span, adjust=False, ignore_na=True).mean().to_numpy()[1:]
-    )
-    return np.where(np.isnan(values), np.nan, average)
+    weight = 2 / (span + 1)
+    seen = ~np.isnan(values)
+    out, after = np.full_like(values, np.nan), carry.copy()
+    alike = [slice(None)] if seen.all() else [slice(c, c + 1) for c in range(values.shape[1])]
+    for columns in alike:
+        rows = seen[:, columns].all(axis=1)
+        if rows.any():
+            out[rows, columns], end = lfilter(
+                [weight], [1, weight - 1], values[rows, columns], axis=0, zi=carry[None, columns]
+            )
+            after[columns] = end[0]
+    return after, out
 
 
-def run_lengths(values: Floats) -> Floats:
-    """Measured rows since each sensor's last change, 1 in the row of the change; shape (R, C), NaN where missing.
+def last_seen(values: Floats, before: Floats) -> Floats:
+    """The last value of each sensor up to and with each row; shape (R, C).
+
+    Parameters
+    ----------
+    values : array of shape (R, C)
+        NaN where missing.
+    before : array of shape (C,)
+        The last values before the first row; NaN where there is none.
 
     Examples
     --------
-    >>> run_lengths(np.array([[5.0], [5.0], [np.nan], [5.0], [6.0]]))[:, 0]
-    array([ 1.,  2., nan,  3.,  1.])
+    >>> last_seen(np.array([[np.nan], [5.0], [np.nan]]), np.array([3.0]))[:, 0]
+    array([3., 5., 5.])
     """
-    out = np.full_like(values, np.nan)
-    for column, runs in zip(values.T, out.T, strict=True):
-        seen = np.flatnonzero(~np.isnan(column))
-        at = np.arange(len(seen))
-        changed = np.append(True, np.diff(column[seen]) != 0)[: len(seen)]
-        runs[seen] = at - np.maximum.accumulate(np.where(changed, at, 0)) + 1
-    return out
+    longer = np.concatenate([before[None], values])
+    at = np.maximum.accumulate(np.where(np.isnan(longer), 0, np.arange(len(longer))[:, None]), axis=0)
+    return np.asarray(np.take_along_axis(longer, at, axis=0)[1:])
 
 
 def robust_scale(values: Floats, floor: Floats) -> tuple[Floats, Floats]:
@@ -159,7 +222,8 @@ def scale_floor(values: Floats) -> Floats:
 
 def joint_score(parts: Floats) -> Floats:
     """Square root of the sum of a row's parts; NaN where all are."""
-    return np.where(np.isnan(parts).all(axis=1), np.nan, np.sqrt(np.nansum(parts, axis=1)))
+    total = np.nansum(np.ascontiguousarray(parts), axis=1)
+    return np.where(np.isnan(parts).all(axis=1), np.nan, np.sqrt(total))
 
 
 def highest(scores: Floats) -> Floats:

@@ -89,10 +89,10 @@ def detect(
     table: Annotated[Path, typer.Argument(metavar="SENSORS.csv", help="A time column and a column a sensor.")],
     time_col: Annotated[str | None, typer.Option(help="The time column [default: ds].")] = None,
     config: Annotated[
-        Path | None, typer.Option(metavar="CONFIG.yaml", help="Run file: columns, forecaster, detector.")
+        Path | None, typer.Option(metavar="CONFIG.yaml", help="Run file: columns, predictor, detector.")
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="A detector saved by an earlier run, in its model/.")
+        Path | None, typer.Option(metavar="FILE", help="A detector saved by an earlier run, its model.tsrnn.")
     ] = None,
     overrides: Overrides = [],  # noqa: B006  typer copies it
     out: Out = None,
@@ -120,10 +120,10 @@ def detect(
         folder = run_detect(table, settings, out, model=model)
         typer.echo((folder / "summary.txt").read_text(encoding="utf-8"))
         events = pd.read_csv(folder / "events.csv")
-        shown = events.nlargest(_SHOWN, "score").sort_index()
-        typer.echo(f"{len(events)} events" + (f", the highest {_SHOWN}:" if len(shown) < len(events) else ""))
+        shown = events.nlargest(_SHOWN, "severity").sort_index()
+        typer.echo(f"{len(events)} events" + (f", the worst {_SHOWN}:" if len(shown) < len(events) else ""))
         if len(shown):
-            print_table(shown[["start", "end", "score", "kind", "sensors"]], folder / "events.csv")
+            print_table(shown[["start", "end", "severity", "kind", "sensors"]], folder / "events.csv")
         typer.echo(folder)
 
 

@@ -36,7 +36,7 @@ def json_schema(kind: Literal["backtest", "detect"] = "backtest") -> dict[str, A
     Examples
     --------
     >>> sorted(json_schema("detect")["properties"])
-    ['base', 'data', 'detector', 'forecaster', 'name', 'seed']
+    ['base', 'data', 'detector', 'name', 'predictor', 'seed']
     """
     config: type[RunFile] = BacktestConfig if kind == "backtest" else DetectConfig
     schema = config.model_json_schema()
@@ -53,8 +53,9 @@ def json_schema(kind: Literal["backtest", "detect"] = "backtest") -> dict[str, A
         asked = {"type": "array", "items": {"enum": list(METRICS)}}
         sections["BacktestSection"]["properties"]["metrics"]["anyOf"] = [asked, {"type": "null"}]
     else:
-        properties["forecaster"]["anyOf"] = [model, part]
-        whole["properties"]["forecaster"] = model
+        predictor = {"$ref": "#/$defs/predictor"}
+        properties["predictor"]["anyOf"] = [predictor, part]
+        whole["properties"]["predictor"] = predictor
     base = "Another run file, which gives what this one does not say. The path is relative to this file."
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

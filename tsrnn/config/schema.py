@@ -237,7 +237,7 @@ class SensorSection(_FileSection):
 
     Parameters
     ----------
-    time_col, sensors, freq
+    time_col, sensors, inputs
         As in `tsrnn.anomaly.AnomalyDetector.fit`.
     delimiter, decimal, time_format, na_values, encoding, time_zone
         As in `tsrnn.data.read_table`.
@@ -246,25 +246,30 @@ class SensorSection(_FileSection):
     """
 
     sensors: list[str] | None = None
-    freq: _Freq = None
+    inputs: list[str] = []
     train_fraction: float = Field(0.15, gt=0, lt=1)
+
+
+_Scorer = Literal[
+    "absolute", "squared", "nll", "p_value", "mahalanobis", "likelihood", "unrest", "drift", "disagreement", "smooth",
+    "change",
+]  # fmt: skip
+_Side = Literal["both", "upper", "lower"]
 
 
 class DetectorSection(_Section):
     """The ``detector`` of a run file; see `tsrnn.anomaly.AnomalyDetector`, whose parameters and defaults these are."""
 
-    scorers: list[Literal["jump", "unrest", "drift", "stuck", "disagreement"]] = [
-        "jump",
-        "unrest",
-        "drift",
-        "stuck",
-        "disagreement",
-    ]
+    scorers: list[_Scorer] = Field(["mahalanobis", "unrest", "drift", "disagreement"], min_length=1)
+    severity: _Scorer = "smooth"
+    threshold: Literal["quantile", "return_level", "conformal", "spot", "dspot", "fdr", "dynamic"] = "return_level"
+    quality: dict[str, Any] | None = None
+    events: dict[str, Any] | None = None
+    side: _Side | dict[str, _Side] = "both"
     span: int = Field(60, ge=1)
     calibration: float = Field(0.3, gt=0, lt=1)
-    false_alarm_every: int | str = 10_000
-    merge_gap: int = Field(60, ge=0)
-    min_rows: int = Field(1, ge=1)
+    false_alarms_per_week: float = Field(1.0, gt=0)
+    hold: str | float | None = 1440.0
 
 
 class DetectConfig(RunFile):
@@ -275,18 +280,18 @@ class DetectConfig(RunFile):
     name : str
         Of the run folder; by default that of the file.
     seed : int, default 0
-        The forecaster's ``random_state``.
+        The predictor's ``random_state``.
     data : SensorSection
         The columns.
-    forecaster : dict
-        Specification of the forecaster; see `tsrnn.forecasting.spec`.
+    predictor : dict
+        Specification of the predictor; see `tsrnn.forecasting.spec`.
     detector : DetectorSection
         The detector's parameters.
     """
 
     name: str = Field("detect", pattern=r"^[\w.-]+$")
     data: SensorSection = SensorSection()
-    forecaster: Any = {"network": {"type": "LSTM", "hidden_size": 32}, "context_length": 64, "output": "Point"}
+    predictor: Any = {"type": "RecurrentPredictor", "hidden_size": 32}
     detector: DetectorSection = DetectorSection()
 
 

@@ -3,7 +3,10 @@
 import csv
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
@@ -13,7 +16,7 @@ import pandas as pd
 
 from tsrnn.data import validation
 
-__all__ = ["Reading", "find_files", "no_table", "read_csv", "read_table"]
+__all__ = ["Dialect", "Reading", "find_files", "no_table", "read_csv", "read_table"]
 
 _PARQUET = (".parquet", ".pq")
 _ENDINGS = (*_PARQUET, *(text + packed for text in (".csv", ".tsv") for packed in ("", ".gz", ".bz2", ".xz", ".zip")))
@@ -157,8 +160,12 @@ def read_table(
             validation.check_parquet(file, ("delimiter", "decimal", "encoding"), given)
             part = _read_parquet(file, words)
         else:
-            text = [id_col, time_col] if time_format else [id_col]
-            part = _read_text(file, text, delimiter=delimiter, decimal=decimal, words=words, encoding=encoding)
+            dialect = Dialect.read(
+                file, str(file), delimiter=delimiter, decimal=decimal, words=words, encoding=encoding
+            )
+            part = dialect.parse(file, [id_col, time_col] if time_format else [id_col])
+            while len(part) and part.iloc[-1].isna().all():  # empty lines at the end of a file
+                part = part.iloc[:-1]
         if not len(part):
             raise validation.DataError(f"{file} has a header and no rows.")
         added = ({id_col: _stem(file)} if id_from else {}) | _keys(file, root)
@@ -254,71 +261,104 @@ def _read_parquet(file: Path, words: list[Any]) -> pd.DataFrame:
     return frame.mask(frame.isin(words)) if words else frame
 
 
-def _read_text(
-    file: Path,
-    text: list[str],
-    *,
-    delimiter: str | None,
-    decimal: str,
-    words: list[Any],
-    encoding: str,
-) -> pd.DataFrame:
-    """A CSV file; the columns ``text`` as they are written."""
-    try:
-        first = pd.read_csv(
-            file,
-            header=None,
-            nrows=1,
-            sep="\x00",
-            engine="python",
-            dtype=str,
-            quoting=csv.QUOTE_NONE,
-            encoding=encoding,
-        )
+@dataclass(frozen=True)
+class Dialect:
+    """How the text of a CSV file is written.
+
+    Attributes
+    ----------
+    name : str
+        Of the file, for messages.
+    delimiter, decimal, words, encoding
+        As `read_table` takes them, ``words`` for its ``na_values``.
+    written, names : list of str
+        Names of the columns as in the header, and without blanks around them.
+    """
+
+    name: str
+    delimiter: str
+    decimal: str
+    words: list[Any]
+    encoding: str
+    written: list[str]
+    names: list[str]
+
+    @classmethod
+    def read(
+        cls, source: Path | BytesIO, name: str, *, delimiter: str | None, decimal: str, words: list[Any], encoding: str
+    ) -> "Dialect":
+        """Read the header line."""
+        with _in_words(name, delimiter, encoding):
+            first = pd.read_csv(
+                source,
+                header=None,
+                nrows=1,
+                sep="\x00",
+                engine="python",
+                dtype=str,
+                quoting=csv.QUOTE_NONE,
+                encoding=encoding,
+            )
         header = str(first.iloc[0, 0])
         delimiter = delimiter or max(",;\t|", key=header.count)
-        names = next(csv.reader([header], delimiter=delimiter))
-        stripped = _strip(file, names)
-        validation.check_columns(pd.DataFrame(columns=[name for name in stripped if name]), [], "")
-        with warnings.catch_warnings():
+        written = next(csv.reader([header], delimiter=delimiter))
+        names = _strip(name, written)
+        validation.check_columns(pd.DataFrame(columns=[name for name in names if name]), [], "")
+        return cls(name, delimiter, decimal, words, encoding, written, names)
+
+    def parse(self, source: Path | BytesIO, text: list[str], above: int = 0) -> pd.DataFrame:
+        """All rows below a header line; the columns ``text`` as they are written.
+
+        ``above`` are the lines of the file before that header, for messages.
+        """
+        with _in_words(self.name, self.delimiter, self.encoding, above), warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header would lose fields
             frame = pd.read_csv(
-                file, sep=delimiter, decimal=decimal, low_memory=False, skip_blank_lines=False, index_col=False,
-                dtype={old: "str" for old, new in zip(names, stripped, strict=True) if new in text},
-                na_values=words, encoding=encoding,
+                source, sep=self.delimiter, decimal=self.decimal, low_memory=False, skip_blank_lines=False,
+                dtype={old: "str" for old, new in zip(self.written, self.names, strict=True) if new in text},
+                index_col=False, na_values=self.words, encoding=self.encoding,
             )  # fmt: skip
+        return frame.rename(columns=dict(zip(self.written, self.names, strict=True)))
+
+
+@contextmanager
+def _in_words(name: str, delimiter: str | None, encoding: str, above: int = 0) -> Iterator[None]:
+    """What pandas says of a text that it cannot read, in our words."""
+    try:
+        yield
     except pd.errors.EmptyDataError:
-        raise validation.DataError(f"{file} is empty.") from None
+        raise validation.DataError(f"{name} is empty.") from None
     except UnicodeDecodeError as error:
         raise validation.DataError(
-            f"{file} is not text in {encoding.upper()}: {error.reason} at byte {error.start}. Save it in that "
+            f"{name} is not text in {encoding.upper()}: {error.reason} at byte {error.start}. Save it in that "
             "encoding, or name its own with encoding=..., as 'latin-1'."
         ) from None
     except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        raise no_table(file, error, delimiter) from None
-    while len(frame) and frame.iloc[-1].isna().all():  # empty lines at the end of a file
-        frame = frame.iloc[:-1]
-    return frame.rename(columns=dict(zip(names, stripped, strict=True)))
+        raise no_table(name, error, delimiter, above) from None
 
 
-def no_table(file: str | Path, error: Exception, delimiter: str | None) -> validation.DataError:
+def no_table(name: str | Path, error: Exception, delimiter: str | None, above: int = 0) -> validation.DataError:
     """What pandas says of a row with too many fields, in our words."""
     why = re.sub(
         r".*Expected (\d+) fields in line (\d+), saw (\d+)",
-        rf"line \2 has \3 fields, the lines above have \1. Correct it, or quote a field that holds {delimiter!r}",
+        lambda said: (
+            f"line {int(said[2]) + above} has {said[3]} fields, the lines above have {said[1]}. Correct it, or quote a "
+            f"field that holds {delimiter!r}"
+        ),
         str(error).strip(),
     )
-    return validation.DataError(f"{file} cannot be read as a table: {why}.")
+    return validation.DataError(f"{name} cannot be read as a table: {why}.")
 
 
-def _strip(file: Path, names: list[str]) -> list[str]:
+def _strip(name: str, names: list[str]) -> list[str]:
     """Names of columns without blanks around them, unless two would become one."""
     stripped = [name.strip() for name in names]
     odd = [name for name, bare in zip(names, stripped, strict=True) if name != bare]
     if not odd or len(set(stripped)) < len(set(names)):
         return names
     warnings.warn(
-        f"{file.name}: blanks around the names of {len(odd)} columns were stripped, as in {odd[0]!r}.", stacklevel=4
+        f"{Path(name).name}: blanks around the names of {len(odd)} columns were stripped, as in {odd[0]!r}.",
+        stacklevel=4,
     )
     return stripped
 

@@ -53,13 +53,14 @@ class DataWarning(UserWarning):
 
 
 def row(frame: "pd.DataFrame | pd.Series[Any]", position: np.integer[Any] | int) -> str:
-    """Name a row for people: ``row 12``, or ``row 12 (line 14 of sales.csv)``."""
+    """Name a row for people: ``row 12``, or ``row 12 (line 14 of sales.csv)``, and of a later chunk the line alone."""
     files = frame.attrs.get(SOURCE)
     if not files:
         return f"row {position}"
     name, start = files[bisect_right([start for _, start in files], position) - 1]
     own = int(position) - start
-    return f"row {position} ({f'row {own}' if name.endswith(('.parquet', '.pq')) else f'line {own + 2}'} of {name})"
+    place = f"{f'row {own}' if name.endswith(('.parquet', '.pq')) else f'line {own + 2}'} of {name}"
+    return place if start < 0 else f"row {position} ({place})"
 
 
 def check_columns(frame: pd.DataFrame, wanted: Iterable[str], role: str) -> None:
@@ -92,7 +93,7 @@ def parse_times(
         return pd.Series(pd.PeriodIndex(column).to_timestamp(), index=column.index)
     if pd.api.types.is_datetime64_any_dtype(column):
         return column
-    if layout is not None:
+    if layout not in (None, _ISO):
         return _read_layout(column, frame, name, layout)
     if pd.api.types.is_integer_dtype(column):
         return column
@@ -105,7 +106,7 @@ def parse_times(
             "Use integers or time stamps."
         )
     text = column.astype("str")
-    parsed = _read_stamps(text)
+    parsed, _ = _read_stamps(text, layout)
     if parsed.dt.tz is not None:
         offset = text.str.contains(_OFFSET)
         odd = np.flatnonzero((offset != offset.iloc[0]).to_numpy())
@@ -124,6 +125,8 @@ def parse_times(
         )
     return parsed
 
+
+_ISO = "ISO8601"
 
 _OFFSET = r"(?:\d:\d\d.*[+-]\d\d(?::?\d\d)?|\d ?(?:Z|UTC|GMT))$"
 """The end of a stamp with a time of day and an offset from UTC."""
@@ -150,6 +153,37 @@ def on_clock(frame: pd.DataFrame, time_col: str, id_col: str, zone: str) -> "pd.
 
     Of an hour that the clock repeats, the stamp that stands first in its series is the earlier one.
     """
+    column, tz = _clock_of(frame, time_col, zone)
+    if column.dt.tz is not None:
+        return pd.Series(column.dt.tz_convert(tz))
+    keys = [c for c in (id_col, time_col) if c in frame.columns]
+    first, twice = ~frame.duplicated(keys), frame.duplicated(keys, keep=False)
+    placed = column.dt.tz_localize(tz, ambiguous=first.to_numpy(), nonexistent="NaT")
+    unclear = column.dt.tz_localize(tz, ambiguous="NaT", nonexistent="NaT").isna() & ~twice
+    _refuse_stamps(frame, time_col, zone, placed.isna(), "is skipped")
+    _refuse_stamps(frame, time_col, zone, unclear, "comes twice")
+    return pd.Series(placed)
+
+
+def on_running_clock(frame: pd.DataFrame, time_col: str, zone: str, highest: pd.Timestamp | None) -> "pd.Series[Any]":
+    """As `on_clock` for rows that come one after the other, of which ``highest`` was the latest so far.
+
+    Of an hour that the clock repeats, a stamp is the earlier one as long as stamps rise.
+    """
+    column, tz = _clock_of(frame, time_col, zone)
+    if column.dt.tz is not None:
+        return pd.Series(column.dt.tz_convert(tz))
+    early, late = (
+        column.dt.tz_localize(tz, ambiguous=np.full(len(column), first), nonexistent="NaT") for first in (True, False)
+    )
+    _refuse_stamps(frame, time_col, zone, early.isna(), "is skipped")
+    before = early.cummax().shift(fill_value=early.iloc[0] - pd.Timedelta(1) if highest is None else highest)
+    if highest is not None:
+        before = before.clip(lower=highest)
+    return pd.Series(early.where(early > before, late))
+
+
+def _clock_of(frame: pd.DataFrame, time_col: str, zone: str) -> tuple["pd.Series[Any]", zoneinfo.ZoneInfo]:
     column = frame[time_col]
     try:
         tz = zoneinfo.ZoneInfo(zone)
@@ -157,21 +191,17 @@ def on_clock(frame: pd.DataFrame, time_col: str, id_col: str, zone: str) -> "pd.
         raise DataError(f"time_zone={zone!r} is not known; give a name as 'Europe/Berlin' or 'UTC'.") from None
     if not pd.api.types.is_datetime64_any_dtype(column):
         raise DataError(f"column {time_col!r} holds integers; time_zone={zone!r} is for stamps. Leave it out.")
-    if column.dt.tz is not None:
-        return pd.Series(column.dt.tz_convert(tz))
-    keys = [c for c in (id_col, time_col) if c in frame.columns]
-    first, twice = ~frame.duplicated(keys), frame.duplicated(keys, keep=False)
-    placed = column.dt.tz_localize(tz, ambiguous=first.to_numpy(), nonexistent="NaT")
-    unclear = column.dt.tz_localize(tz, ambiguous="NaT", nonexistent="NaT").isna() & ~twice
-    for wrong, what in ((placed.isna(), "is skipped"), (unclear, "comes twice")):
-        bad = np.flatnonzero(wrong.to_numpy())
-        if len(bad):
-            raise DataError(
-                f"{row(frame, bad[0])}, column {time_col!r}: {column.iloc[bad[0]]} {what} on the clock of {zone}, "
-                f"which is changed then; {len(bad)} such in all. Write the stamps with their offset from UTC, as "
-                "2024-10-27 02:30+02:00, or name the zone that they were written in."
-            )
-    return pd.Series(placed)
+    return column, tz
+
+
+def _refuse_stamps(frame: pd.DataFrame, time_col: str, zone: str, wrong: "pd.Series[bool]", what: str) -> None:
+    bad = np.flatnonzero(wrong.to_numpy())
+    if len(bad):
+        raise DataError(
+            f"{row(frame, bad[0])}, column {time_col!r}: {frame[time_col].iloc[bad[0]]} {what} on the clock of {zone}, "
+            f"which is changed then; {len(bad)} such in all. Write the stamps with their offset from UTC, as "
+            "2024-10-27 02:30+02:00, or name the zone that they were written in."
+        )
 
 
 def check_axes(shape: Sequence[int]) -> None:
@@ -218,25 +248,32 @@ def check_same_columns(first: Path, one: pd.DataFrame, second: Path, other: pd.D
             raise DataError(f"{lacks} lacks the column {name!r}, which {has} has. Read them one by one, or add it.")
 
 
-def _read_stamps(text: "pd.Series[Any]") -> "pd.Series[Any]":
+def stamp_layout(column: "pd.Series[Any]") -> str | None:
+    """The layout of a column of text that `parse_times` reads all of it by; None for numbers and for stamps."""
+    return _read_stamps(column)[1] if pd.api.types.is_string_dtype(column) else None
+
+
+def _read_stamps(text: "pd.Series[Any]", layout: str | None = None) -> tuple["pd.Series[Any]", str]:
     """Text as stamps, NaT where unreadable: ISO 8601, or the first row's layout, month first before day first.
 
     After a year that comes first nobody writes the day before the month: 2024-13-02 is a slip, not the 2nd of the 13th.
     """
-    orders = (False,) if re.match(r"\d{4}", text.iloc[0]) else (False, True)
-    best = pd.Series(pd.NaT, index=text.index, dtype="datetime64[us]")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # says which of the two orders was meant
-        guesses = [guess_datetime_format(text.iloc[0], dayfirst=first) for first in orders]
-    for layout in dict.fromkeys(["ISO8601", *filter(None, guesses)]):
+    layouts = [layout]
+    if layout is None:
+        orders = (False,) if re.match(r"\d{4}", text.iloc[0]) else (False, True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # says which of the two orders was meant
+            layouts = [_ISO, *(guess_datetime_format(text.iloc[0], dayfirst=first) for first in orders)]
+    found = []
+    for layout in dict.fromkeys(filter(None, layouts)):
         try:
             parsed = pd.to_datetime(text, errors="coerce", format=layout)
         except ValueError:  # offsets from UTC that change with the clocks
             parsed = pd.to_datetime(text, errors="coerce", format=layout, utc=True)
+        found.append((parsed, layout))
         if parsed.notna().all():
-            return parsed
-        best = min(best, parsed, key=lambda stamps: stamps.isna().sum())
-    return best
+            return parsed, layout
+    return min(found, key=lambda stamps: stamps[0].isna().sum())
 
 
 def numbers(column: "pd.Series[Any]", frame: pd.DataFrame, ids: "pd.Series[Any] | None" = None) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -19,6 +19,8 @@ from tsrnn.forecasting.conformal import Conformal
 from tsrnn.forecasting.ensemble import Ensemble
 from tsrnn.forecasting.forecaster import Forecaster
 from tsrnn.forecasting.lags import LagRegressor
+from tsrnn.forecasting.online import AutoRegression, MovingAverage, Persistence, RecurrentPredictor
+from tsrnn.forecasting.predictor import AbstractPredictor
 from tsrnn.forecasting.presets import PRESETS
 from tsrnn.nn.distributions import (
     Laplace,
@@ -51,7 +53,9 @@ from tsrnn.transforms import (
     YeoJohnson,
 )
 
-__all__ = ["SpecError", "from_spec", "load", "model_parameters", "to_spec"]
+__all__ = ["SpecError", "from_spec", "load", "model_parameters", "predictor_from_spec", "to_spec", "value_from_spec"]
+
+T = TypeVar("T")
 
 MODELS: dict[str, type[AbstractForecaster]] = {
     m.__name__: m
@@ -69,6 +73,11 @@ MODELS: dict[str, type[AbstractForecaster]] = {
     )
 }
 """Every forecaster that a specification can name."""
+
+PREDICTORS: dict[str, type[AbstractPredictor]] = {
+    p.__name__: p for p in (RecurrentPredictor, AutoRegression, MovingAverage, Persistence)
+}
+"""Every one-step-ahead predictor that a specification can name; the first is meant where no type is given."""
 
 PARTS: dict[str, dict[str, type]] = {
     slot: {c.__name__: c for c in classes}
@@ -109,7 +118,7 @@ class SpecError(ValueError):
         super().__init__(message)
 
 
-def to_spec(model: AbstractForecaster) -> dict[str, Any]:
+def to_spec(model: AbstractForecaster | AbstractPredictor) -> dict[str, Any]:
     """A model's parameters as a plain mapping, every default written out.
 
     Examples
@@ -168,6 +177,42 @@ def from_spec(spec: Any, *, where: tuple[str | int, ...] = (), **defaults: Any) 
             choices = f", one of {', '.join(PARTS[name])}" if name in PARTS else ""
             raise SpecError(where, f"{kind} needs a {name}{choices}.")
     return MODELS[kind](**values) if kind in MODELS else PRESETS[kind](**values)
+
+
+def predictor_from_spec(spec: Any, *, where: tuple[str | int, ...] = (), **defaults: Any) -> AbstractPredictor:
+    """Build a one-step-ahead predictor from a mapping, as `from_spec` does a forecaster.
+
+    Examples
+    --------
+    >>> predictor_from_spec({"type": "AutoRegression", "order": 3})
+    AutoRegression(order=3)
+    """
+    kind, given = _split(spec, where)
+    cls = PREDICTORS[_known(kind or next(iter(PREDICTORS)), PREDICTORS, (*where, "type"), "predictor")]
+    names = inspect.signature(cls).parameters
+    return value_from_spec(cls, {name: v for name, v in defaults.items() if name in names} | given, where)
+
+
+def value_from_spec(cls: type[T], given: Any, where: tuple[str | int, ...] = ()) -> T:
+    """Build a value from a mapping of its parameters.
+
+    Raises
+    ------
+    SpecError
+        With the path of the key at fault and the nearest known name.
+    """
+    if not isinstance(given, Mapping):
+        raise SpecError(where, f"expected a mapping, got {given!r}.")
+    names, hints = list(inspect.signature(cls).parameters), get_type_hints(cls.__init__)
+    values = {}
+    for key, value in given.items():
+        at = (*where, key)
+        _known(key, names, at, f"parameter of {cls.__name__}")
+        values[key] = _checked(hints[key], value, at)
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise SpecError(where, str(error)) from None
 
 
 def load(path: str | Path) -> AbstractForecaster:

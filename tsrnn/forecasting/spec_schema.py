@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from tsrnn.forecasting import artifact
 from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.presets import PRESETS
-from tsrnn.forecasting.spec import MODELS, PARTS, model_parameters
+from tsrnn.forecasting.spec import MODELS, PARTS, PREDICTORS, model_parameters
 from tsrnn.transforms import Chain
 
 __all__ = ["definitions", "parameter_docs"]
@@ -25,7 +25,8 @@ def definitions() -> dict[str, Schema]:
     Returns
     -------
     dict
-        ``model`` is the specification of a model; the others are what it refers to: ``network``, ``output`` ...
+        ``model`` is the specification of a model, ``predictor`` that of a one-step-ahead predictor; the others are what
+        they refer to: ``network``, ``output`` ...
 
     Examples
     --------
@@ -44,6 +45,10 @@ def definitions() -> dict[str, Schema]:
             fields = {key: _part_field(cls, key, hint) for key, hint in _fields(cls).items()}
             found[f"{slot}.{name}"] = _object(name, fields, cls, required=name != first)
         found[slot] = {"anyOf": [{"enum": list(classes)}, *(_ref(f"{slot}.{name}") for name in classes)]}
+    for name, predictor in PREDICTORS.items():
+        own = _plains(inspect.signature(predictor).parameters, get_type_hints(predictor.__init__))
+        found[name] = _object(name, own, predictor, required=name != next(iter(PREDICTORS)))
+    found["predictor"] = {"anyOf": [{"enum": list(PREDICTORS)}, *map(_ref, PREDICTORS)]}
     steps = {"type": "array", "items": _ref("transforms")}
     found["transforms"]["anyOf"] += [steps, {"type": "null"}]
     return found
@@ -94,8 +99,11 @@ def _fields(cls: type) -> dict[str, Any]:
 
 def _parameters(kind: str) -> dict[str, Schema]:
     """The parameters of a model, as `tsrnn.forecasting.spec.from_spec` reads them."""
+    return _plains(*model_parameters(kind))
+
+
+def _plains(parameters: Mapping[str, inspect.Parameter], hints: Mapping[str, Any]) -> dict[str, Schema]:
     found = {}
-    parameters, hints = model_parameters(kind)
     for key, parameter in parameters.items():
         if hints[key] is AbstractForecaster:
             found[key] = _ref("model")

@@ -37,7 +37,7 @@ def check(path: str | Path, overrides: Iterable[str] = ()) -> list[tuple[str, st
     ConfigError, DataError, ValueError
         What the run would raise.
     """
-    if Source.read(Path(path)).tree.keys() & {"detector", "forecaster"}:
+    if Source.read(Path(path)).tree.keys() & {"detector", "predictor"}:
         detect = DetectConfig.load(path, overrides)
         detector = build_detector(detect)
         columns = ", ".join(detect.data.sensors or ["all columns of numbers"])
@@ -45,7 +45,7 @@ def check(path: str | Path, overrides: Iterable[str] = ()) -> list[tuple[str, st
         return [
             ("run", f"{detect.name}: detect"),
             ("sensors", f"{columns}, by {detect.data.time_col}; fitted on {share}"),
-            ("model", _written(detect.forecaster)),
+            ("model", _written(detect.predictor)),
             ("scorers", ", ".join(detector.scorers)),
         ]
     config = BacktestConfig.load(path, overrides)

@@ -14,12 +14,15 @@ import jax
 import pandas as pd
 
 from tsrnn.forecasting.base import AbstractForecaster
+from tsrnn.forecasting.predictor import AbstractPredictor
 from tsrnn.forecasting.spec import to_spec
 
 __all__ = ["content_hash", "provenance"]
 
 
-def provenance(source: str | Path, frame: pd.DataFrame, models: Mapping[str, AbstractForecaster]) -> dict[str, Any]:
+def provenance(
+    source: str | Path, frame: pd.DataFrame, models: Mapping[str, AbstractForecaster | AbstractPredictor]
+) -> dict[str, Any]:
     """All that ``provenance.json`` of a run folder holds.
 
     Parameters
@@ -28,7 +31,7 @@ def provenance(source: str | Path, frame: pd.DataFrame, models: Mapping[str, Abs
         Where the data came from.
     frame : DataFrame
         The data as it was read.
-    models : mapping of str to forecaster
+    models : mapping of str to forecaster or predictor
         What was fitted.
 
     Returns

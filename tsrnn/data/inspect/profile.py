@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["Field", "Run", "counter_resets", "held_rows", "longest_run", "outstanding"]
+__all__ = ["CODES", "Field", "Run", "counter_resets", "held_rows", "longest_run", "outstanding"]
 
 _READ_AS_MISSING = frozenset(
     ["", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
@@ -21,7 +21,7 @@ _MARKS = frozenset(
 _ODD_TEXTS = 5  # distinct texts among numbers, at most, that are taken for marks of missing values
 _MANY = 20  # different numbers, at least, among which a text is odd and a long stretch of one of them too
 _LEVELS = 20  # distinct texts of a category, at most
-_CODES = np.array(
+CODES = np.array(
     [*(sign * (10.0**k - 1) for k in range(3, 10) for sign in (-1, 1)), -99, -99.9, -99.99, -999.9, 999.9, -999.99,
      999.99, -9999.9, 9999.9, -9999.99, 9999.99, -32768, 32767, 65535, -(2**31), 2**31 - 1, 2**32 - 1]
 )  # what loggers write for a missing value  # fmt: skip
@@ -129,7 +129,7 @@ def outstanding(fields: Sequence[Field]) -> list[list[str]]:
     and other extremes that repeat and are ten times as far off; what is a code in one column is customary in all.
     Infinities too.
     """
-    codes = _CODES
+    codes = CODES
     for field in fields:
         codes = np.append(codes, _far_repeated(field))
     return [[str(text) for text in field.texts[_is_code(field, codes)]] for field in fields]
@@ -142,7 +142,7 @@ def _far_repeated(field: Field) -> list[float]:
     found = []
     if len(distinct) > _MANY:
         for end, rest in ((0, distinct[1:]), (-1, distinct[:-1])):
-            rest = rest[~np.isin(rest, _CODES)]
+            rest = rest[~np.isin(rest, CODES)]
             away = np.abs(rest - distinct[end]).min()
             if counts[end] >= 10 and away > 10 * np.ptp(rest):
                 found.append(float(distinct[end]))
