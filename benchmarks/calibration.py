@@ -2,7 +2,8 @@
 
 Two kinds of intervals on three public sets: quantiles of sample paths that a recursive LSTM draws, and conformal ones
 around a direct LSTM, from its errors on rows that it had not learned from. Every forecaster is fitted once, before the
-first cutoff that is judged. ``paths`` and ``conformal`` are the largest distances, in points, between a nominal level
+first cutoff that is judged. A value on a bound counts half: the quantiles of counts are counts, so that many values lie
+on them. ``paths`` and ``conformal`` are the largest distances, in points, between a nominal level
 and the share that was covered, over sets, levels and, for paths, steps; ``conformal`` is that of the mean over the
 steps, and ``conformal_step`` that of the worst step.
 
@@ -75,7 +76,8 @@ def run(name: str, folder: Path, *, validation: bool) -> list[dict[str, Any]]:
     rows = []
     for kind in models:
         for level in LEVELS:
-            inside = frame["y"].between(frame[f"{kind}-lo-{level}"], frame[f"{kind}-hi-{level}"])
+            bounds = frame[f"{kind}-lo-{level}"], frame[f"{kind}-hi-{level}"]
+            inside = (frame["y"].between(*bounds) + 1.0 * frame["y"].between(*bounds, inclusive="neither")) / 2
             by_step = 100 * inside[frame["y"].notna()].groupby(step).mean()
             worst = (by_step - level).abs().idxmax()
             told = {"set": name, "intervals": kind, "level": level, "forecasts": len(frame) // case.horizon}

@@ -1,6 +1,7 @@
 """The detector under scikit-learn's contract, on healthy and faulty tables, cut anywhere, saved and loaded."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -117,13 +118,13 @@ def test_too_few_rows_to_calibrate():
 # Scores
 
 
-@pytest.mark.parametrize("predictor", PREDICTORS, ids=lambda p: type(p).__name__)
+@pytest.mark.parametrize("predictor", PREDICTORS[:3], ids=lambda p: type(p).__name__)
 def test_scores_stand_beside_the_rows(predictor):
     df = machine(500).set_index(np.arange(500)[::-1] * 7)
     scores = AnomalyDetector(predictor, span=20).fit(df[:400]).score(df)
     assert list(scores.columns) == [
         "ds",
-        *(f"{name}-{what}" for name in ("current", "flow", "ambient") for what in ("expected", "scale", "score", "flags")),
+        *(f"{name}-{what}" for name in df.columns[1:] for what in ("expected", "scale", "score", "flags")),
         "score", "p", "severity", "kind",
     ]  # fmt: skip
     assert scores.index.equals(df.index)
@@ -134,14 +135,18 @@ def test_scores_stand_beside_the_rows(predictor):
     assert scores["severity"][1:].between(0, 100).all()
 
 
-@pytest.mark.parametrize("predictor", PREDICTORS, ids=lambda p: type(p).__name__)
-@pytest.mark.parametrize("threshold", ["return_level", "dspot"])
+@pytest.mark.parametrize(
+    ("predictor", "threshold"),
+    [(Persistence(), "dspot"), *((p, "return_level") for p in PREDICTORS)],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
 def test_a_stream_may_be_cut_anywhere(predictor, threshold):
     df = faulty()
     detector = AnomalyDetector(predictor, span=20, threshold=threshold).fit(df[:400])
     whole, events = detector.score(df), detector.detect(df)
     state, parts, found = detector.start(), [], []
-    for part in np.split(df, [1, 2, 450, 451, 570]):
+    for begin, end in pairwise([0, 1, 2, 450, 451, 570, len(df)]):
+        part = df[begin:end]
         rows, _ = detector.columns_.read(part)
         before = {name: array.copy() for name, array in state.items()}
         found.append(detector.follow(state, rows)[2])
@@ -156,7 +161,7 @@ def test_a_stream_may_be_cut_anywhere(predictor, threshold):
 
 
 @settings(max_examples=10, deadline=None)
-@given(cut=st.integers(1, 599))
+@given(cut=st.integers(1, 579))
 def test_a_saved_state_goes_on_where_it_was(cut, tmp_path_factory):
     df, path = faulty(), tmp_path_factory.mktemp("saved") / "model"
     detector = AnomalyDetector(Persistence(), span=20).fit(df[:400])
@@ -221,7 +226,9 @@ def test_rows_out_of_time_are_said_and_not_scored(fitted):
     np.testing.assert_array_equal(scores["score"][:1200], tidy["score"][:1200])
     np.testing.assert_array_equal(scores["score"][1210:], tidy["score"][1200:])
     said = AnomalyDetector(Persistence()).fit(bad).notes_
-    assert any("9 rows that lie back in time, not read by the model, the first is row 1200" in note for note in said)
+    assert any(
+        "Rows that lie back in time, which the model does not read: 9, the first is row 1200" in note for note in said
+    )
 
 
 def test_one_side_of_a_sensor(fitted):
@@ -246,8 +253,8 @@ def test_a_fault_does_not_become_the_new_normal_before_its_time():
 
 def test_many_tables_are_fitted_at_once():
     frames = [machine(400, seed) for seed in range(3)]
-    together = AnomalyDetector(RecurrentPredictor(hidden_size=4, max_steps=10, chunk=32)).fit_each(frames)
-    alone = AnomalyDetector(RecurrentPredictor(hidden_size=4, max_steps=10, chunk=32)).fit(frames[1])
+    detector = AnomalyDetector(PREDICTORS[-1])
+    together, alone = detector.fit_each(frames), clone(detector).fit(frames[1])
     np.testing.assert_allclose(together[1].score(frames[1])["score"], alone.score(frames[1])["score"], rtol=1e-3)
 
 
@@ -338,8 +345,7 @@ def test_faults_of_each_kind_are_found_and_blamed(fitted, fault, sensor):
     worst = events.loc[events["severity"].idxmax()]
     assert sensor in worst["sensors"]
     assert df["ds"][1200] <= worst["start"] <= df["ds"][1400]
-    if fault is freeze:
-        assert worst["kind"] == "stuck"
+    assert ("stuck" in set(events["kind"])) == (fault is freeze)
 
 
 def test_rules_that_are_given_reach_the_events(fitted):
@@ -348,7 +354,7 @@ def test_rules_that_are_given_reach_the_events(fitted):
     broken.loc[1300, "flow"] = 30.0
     detector = AnomalyDetector(Persistence(), quality=Quality(ranges={"flow": (0, 25)})).fit(df[:1000])
     events = detector.detect(broken)
-    assert [("range", "flow 100 %")] == list(zip(events["kind"], events["sensors"], strict=True))
+    assert list(zip(events["kind"], events["sensors"], strict=True)) == [("range", "flow 100 %")]
 
 
 @pytest.mark.parametrize("threshold", sorted(THRESHOLDS))
@@ -365,9 +371,10 @@ def test_pump_with_a_plain_autoregression():
     sensors, labels = pump(days=14)
     detector = AnomalyDetector(AutoRegression())
     detector.fit(sensors[: training_rows(len(sensors), 0.38)], time_col="timestamp")
-    hits = event_hits(detector.detect(sensors), labels)
-    assert hits["n_hit"] >= 10
-    assert hits["outside_share"] < 0.25
+    events = detector.detect(sensors)
+    hits = event_hits(events[events["kind"] != "gap"], labels)
+    assert hits["n_hit"] >= 11
+    assert hits["n_outside"] <= 1
 
 
 def test_a_real_file_with_a_step_back(shared_data):
@@ -387,8 +394,8 @@ def test_a_real_file_with_a_step_back(shared_data):
 
 @pytest.mark.parametrize("predictor", PREDICTORS, ids=lambda p: type(p).__name__)
 def test_saved_and_loaded_scores_are_equal_to_the_bit(predictor, tmp_path):
-    df = machine(600).assign(valve=1.0)
-    detector = AnomalyDetector(predictor, quality=Quality(max_gap="2h")).fit(df[:500])
+    df = faulty()
+    detector = AnomalyDetector(predictor, span=20, quality=Quality(max_gap="2h")).fit(df[:400])
     detector.save(tmp_path / "model")
     detector.save(tmp_path / "model")  # replaces
     again, state = AnomalyDetector.load(tmp_path / "model")
@@ -397,7 +404,7 @@ def test_saved_and_loaded_scores_are_equal_to_the_bit(predictor, tmp_path):
     pd.testing.assert_frame_equal(again.score(df), detector.score(df), check_exact=True)
     pd.testing.assert_frame_equal(again.detect(df), detector.detect(df), check_exact=True)
     assert again.notes_ == detector.notes_
-    pd.testing.assert_frame_equal(clone(again).fit(df[:500]).score(df), detector.score(df), check_exact=True)
+    pd.testing.assert_frame_equal(clone(again).fit(df[:400]).score(df), detector.score(df), check_exact=True)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 

@@ -1,188 +1,301 @@
-"""Reading tables with bad stamps, gathering alarms into events, judging events by labels."""
+"""Gathering alarms and findings into events, whatever the cuts; judging events by labels."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from tsrnn.anomaly import event_hits
-from tsrnn.anomaly.events import COLUMNS, find_events
-from tsrnn.anomaly.quality import Recording, choose_sensors
-from tsrnn.data import DataError, read_csv
+from tsrnn.anomaly.base import KINDS, Flag, Judged
+from tsrnn.anomaly.events import COLUMNS, EventRules
 
-MINUTES = pd.date_range("2024-01-01", periods=8, freq="min")
-
-
-def table(stamps, **sensors):
-    sensors = sensors or {"a": np.arange(len(stamps), dtype=float)}
-    return pd.DataFrame({"ds": stamps, **sensors})
+SENSORS, SCORERS = ("a", "b"), ("spike", "drift", "multisensor")
+MINUTE = 60 * 10**9
 
 
-# Reading
+def fitted(sensors=SENSORS, interval=1, **rules):
+    size = len(sensors)
+    return EventRules(**{"re_entry": 0} | rules).fit(sensors, SCORERS, np.full(size, -1.0), np.ones(size), interval)
 
 
-def test_a_tidy_table_is_read_as_it_is_and_needs_no_note():
-    recording = Recording.read(table(MINUTES), "ds", ["a"])
-    assert recording.notes == ()
-    np.testing.assert_array_equal(recording.order, np.arange(8))
-    np.testing.assert_array_equal(recording.grid, np.arange(8))
-    np.testing.assert_array_equal(recording.panel.values[:, 0], np.arange(8))
+def judged_of(score, times=None, *, flags=None, heights=None, values=None, lead=0, severity=0.0):
+    """Rows of two sensors, expected at 0; the first stands as high as the row's score."""
+    score = np.asarray(score, float)
+    n = len(score)
+    times = np.arange(n) if times is None else np.asarray(times)
+    flags = np.zeros((n, 2), np.uint16) if flags is None else flags
+    heights = np.stack([score, 0 * score], axis=1) if heights is None else np.asarray(heights, float)
+    values = np.full((n, 2), 2.0) if values is None else np.asarray(values, float)
+    zero = np.zeros((n, 2))
+    return Judged(
+        times=times,
+        counts=(flags[:, 0] & (Flag.DUPLICATE | Flag.BACKSTEP)) == 0,
+        flags=flags,
+        values=values,
+        mean=zero,
+        scale=zero + 1,
+        held=zero > 0,
+        heights=heights,
+        score=score,
+        p=np.where(np.isnan(score), np.nan, 1 / (1 + np.nan_to_num(score) ** 2)),
+        severity=np.full(n, severity),
+        lead=np.broadcast_to(np.asarray(lead), n),
+    )  # fmt: skip
 
 
-def test_a_step_back_repeats_stamps_and_no_row_is_lost():
-    stamps = MINUTES[[0, 1, 2, 3, 2, 3, 4]]
-    recording = Recording.read(table(stamps), "ds", ["a"])
-    np.testing.assert_array_equal(recording.panel.values[:, 0], [0, 1, 2, 3, 6])  # the first row of each stamp
-    np.testing.assert_array_equal(recording.order, [0, 1, 2, 4, 3, 5, 6])
-    np.testing.assert_array_equal(recording.grid, [0, 1, 2, 2, 3, 3, 4])
-    np.testing.assert_array_equal(recording.values[:, 0], recording.order)
-    back, repeated = recording.notes
-    assert back.startswith("The stamps run back in time once, first at row 4: from 2024-01-01 00:03:00 to")
-    assert repeated.startswith("2 rows have the time step of another row, the first is row 4 with 2024-01-01 00:02:00")
+def flagged(n, **found):
+    """Flags by name: rows in which both sensors have it, or a pair of rows and sensor."""
+    flags = np.zeros((n, 2), np.uint16)
+    for name, rows in found.items():
+        rows, sensor = rows if isinstance(rows, tuple) else (rows, slice(None))
+        flags[rows, sensor] |= Flag[name.upper()].value
+    return flags
 
 
-def test_notes_name_the_line_of_the_file(tmp_path):
-    table(MINUTES[[0, 1, 1, 2]]).to_csv(tmp_path / "pump.csv", index=False)
-    (note,) = Recording.read(read_csv(tmp_path / "pump.csv"), "ds", ["a"]).notes
-    assert note.startswith("1 row has the time step of another row, the first is row 2 (line 4 of pump.csv)")
+def part_of(judged, rows):
+    return Judged(*(array[rows] for array in judged))
 
 
-def test_missing_stamps_and_values_are_masked_and_said():
-    df = table(MINUTES[[0, 1, 4, 5, 7]], a=[1.0, 2.0, 3.0, 4.0, 5.0], b=[1.0, np.nan, 1.0, np.nan, 1.0])
-    recording = Recording.read(df, "ds", ["a", "b"])
-    np.testing.assert_array_equal(recording.grid, [0, 1, 4, 5, 7])
-    assert np.isnan(recording.panel.values[[2, 3, 6]]).all()
-    gaps, empty = recording.notes
-    assert gaps.startswith("3 stamps are missing (one step is min), 2 of them before row 2, the widest gap.")
-    assert empty.startswith("Empty values: b 2, the first in row 1.")
-    np.testing.assert_array_equal(recording.missing_before(), [[0, 0], [0, 0], [2, 3], [0, 0], [1, 2]])
+def events_of(rules, judged):
+    state, closed = rules.step(rules.start(), judged)
+    return pd.concat([closed, rules.finish(state)]).sort_values("start", kind="stable", ignore_index=True)
 
 
-def test_few_stamps_beside_the_grid_are_read_at_the_nearest_step():
-    stamps = pd.Series(pd.date_range("2024-01-01", periods=40, freq="min"))
-    stamps[20] += pd.Timedelta("20s")
-    stamps[30] += pd.Timedelta("40s")  # nearer to the step of row 31
-    recording = Recording.read(table(stamps), "ds", ["a"])
-    assert recording.grid[recording.order == 20] == 20
-    assert recording.grid[recording.order == 30] == 31
-    beside = recording.notes[1]
-    assert beside.startswith("Stamps beside the steps of min: 2, the first is 2024-01-01 00:20:20 in row 20.")
+def intervals_of(events):
+    return list(zip(events["start"], events["end"], strict=True))
 
 
-def test_irregular_stamps_are_refused_unless_the_step_is_given():
-    seconds = np.cumsum([60, 61, 59, 60, 62, 58, 63, 57, 60, 61])
-    df = table(pd.Timestamp("2024-01-01") + pd.to_timedelta(seconds, unit="s"))
-    with pytest.raises(DataError, match="freq="):
-        Recording.read(df, "ds", ["a"])
-    np.testing.assert_array_equal(Recording.read(df, "ds", ["a"], "min").grid, np.arange(10))
-
-
-@given(st.permutations([0, 1]).flatmap(lambda first: st.lists(st.integers(0, 30)).map(lambda more: [*first, *more])))
-def test_every_row_finds_its_stamp_whatever_the_order(steps):
-    recording = Recording.read(table(np.asarray(steps), a=np.arange(len(steps), dtype=float)), "ds", ["a"], 1)
-    assert sorted(recording.order) == list(range(len(steps)))
-    np.testing.assert_array_equal(recording.panel.times[recording.grid], np.asarray(steps)[recording.order])
-    firsts = {step: row for row, step in reversed(list(enumerate(steps)))}
-    seen = recording.panel.rows >= 0
-    np.testing.assert_array_equal(
-        recording.panel.values[seen, 0], [firsts[step] for step in recording.panel.times[seen]]
-    )
-
-
-def test_time_zones_and_text_stamps_are_read():
-    text = Recording.read(table([str(stamp) for stamp in MINUTES]), "ds", ["a"])
-    zoned = Recording.read(table(MINUTES.tz_localize("Europe/Berlin")), "ds", ["a"])
-    assert pd.api.types.is_datetime64_any_dtype(text.stamps)
-    assert str(zoned.stamps.dt.tz) == "Europe/Berlin"
-    np.testing.assert_array_equal(text.grid, zoned.grid)
-
-
-@pytest.mark.parametrize(
-    ("df", "message"),
-    [
-        (table(MINUTES).iloc[:0], "no rows"),
-        (table(MINUTES, a=["1", "2", "x", "4", "5", "6", "7", "8"]), "row 2, column 'a': 'x' is not a number"),
-        (table(MINUTES, a=np.r_[np.zeros(7), np.inf]), "row 7, column 'a' is infinite"),
-        (table([*MINUTES[:7], pd.NaT]), "row 7 has no time stamp"),
-        (table(MINUTES, b=np.zeros(8)), "no column 'a'"),
-    ],
-)
-def test_unusable_tables_are_refused_with_their_place(df, message):
-    with pytest.raises(DataError, match=message):
-        Recording.read(df, "ds", ["a"])
-
-
-def test_sensors_are_the_numeric_columns_that_hold_a_value():
-    df = table(MINUTES, a=range(8), note=list("abcdefgh"), dead=np.full(8, np.nan))
-    assert choose_sensors(df, "ds", None) == (["a"], ["Left out, because no training row has a value: dead."])
-    assert choose_sensors(df, "ds", ["dead"]) == (["dead"], [])
-    assert choose_sensors(df, "ds", "a") == (["a"], [])
-    with pytest.raises(DataError, match="no numeric column to watch besides 'ds'; the others are: 'note'"):
-        choose_sensors(df[["ds", "note"]], "ds", None)
-    with pytest.raises(DataError, match="no column 'time'"):
-        choose_sensors(df, "time", None)
-
-
-# Events
-
-
-def scores_of(heights, stamps=None, **sensors):
-    stamps = pd.date_range("2024-01-01", periods=len(heights), freq="min") if stamps is None else stamps
-    sensors = sensors or {"a": heights}
-    parts = {f"{name}-score": np.asarray(values, float) for name, values in sensors.items()}
-    return pd.DataFrame({"ds": stamps, **parts, "score": np.asarray(heights, float), "kind": "jump"})
+# Alarms
 
 
 def test_events_are_the_stretches_above_one():
-    events = find_events(scores_of([0, 1.0, 1.5, 3.0, 0.9, 0, 0, 5, np.nan]), sensors=["a"], merge_gap=1)
-    assert list(events.columns) == list(COLUMNS)
-    assert events["start"].dt.minute.tolist() == [2, 7]
-    assert events["end"].dt.minute.tolist() == [3, 7]
-    assert events["peak"].dt.minute.tolist() == [3, 7]
+    events = events_of(fitted(merge=1), judged_of([0, 1.0, 1.5, 3.0, 0.9, 0, 0, 5, np.nan]))
+    assert {name: str(dtype) for name, dtype in events.dtypes.items()} == COLUMNS
+    assert intervals_of(events) == [(2, 3), (7, 7)]
+    assert events["id"].tolist() == [1, 2]
+    assert events["peak"].tolist() == [3, 7]
     assert events["score"].tolist() == [3.0, 5.0]
-    assert events["severity"].tolist() == pytest.approx([100 * 2 / 3, 80])
+    assert events["severity"].tolist() == pytest.approx([75, 100 * 5 / 6])
+    assert events["p_value"].tolist() == pytest.approx([1 / 10, 1 / 26])
     assert events["n_rows"].tolist() == [2, 1]
+    assert events["sensors"].tolist() == ["a 100 %", "a 100 %"]
 
 
 def test_alarms_merge_by_time_not_by_rows():
-    heights = [2, 0, 2, 2]
-    near, far = ([0, 1, 2, 3], [0, 1, 2, 60])
-    origin = pd.Timestamp("2024-01-01")
-    for minutes, wanted in ((near, 1), (far, 2)):
-        stamps = origin + pd.to_timedelta(minutes, unit="min")
-        assert len(find_events(scores_of(heights, stamps), sensors=["a"], merge_gap=2)) == wanted
-    assert len(find_events(scores_of(heights), sensors=["a"], merge_gap=1)) == 2
-    assert len(find_events(scores_of(heights), sensors=["a"], merge_gap=0)) == 3
+    for times, wanted in (([0, 1, 2, 3], 1), ([0, 1, 2, 60], 2)):
+        assert len(events_of(fitted(merge=2), judged_of([2, 0, 2, 2], times))) == wanted
+    minutes = MINUTE * np.array([0, 1, 2, 60])
+    for merge, wanted in (("58min", 1), ("57min", 2), (58, 1)):
+        assert len(events_of(fitted(merge=merge, interval=MINUTE), judged_of([2, 0, 2, 2], minutes))) == wanted
 
 
-def test_min_rows_counts_rows_above_the_line():
-    scores = scores_of([2, 0, 2, 0, 0, 0, 2])
-    assert len(find_events(scores, sensors=["a"], merge_gap=2, min_rows=2)) == 1
-    assert len(find_events(scores, sensors=["a"], merge_gap=2, min_rows=3)) == 0
+def test_alarms_that_do_not_last_are_no_event():
+    scores = [2, 0, 0, 0, 2, 2, 2, 2, 0, 0, 2, 0, 2]
+    events = events_of(fitted(merge=1, min_duration=2), judged_of(scores))
+    assert intervals_of(events) == [(4, 7)]
+    assert events["id"].tolist() == [1]
+    assert events["delay"].tolist() == [2]  # the third alarm of the stretch makes it an event
+    assert intervals_of(events_of(fitted(merge=2, min_duration=2), judged_of(scores))) == [(4, 7), (10, 12)]
 
 
-def test_kind_is_that_of_the_peak_and_shares_are_of_squared_scores():
-    scores = scores_of([2.0, 5.0, 2.0], a=[2.0, 4.0, 2.0], b=[0.0, 3.0, 0.0], c=[0.1, 0.1, 0.1])
-    scores["kind"] = ["unrest", "stuck", "unrest"]
-    event = find_events(scores, sensors=["a", "b", "c"]).iloc[0]
-    assert event["kind"] == "stuck"
-    assert event["sensors"] == "a 73 %, b 27 %"  # 24 and 9 of 33.03
+def test_padding_widens_events_and_merges_those_that_would_touch():
+    scores = [0, 0, 0, 2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 2]
+    assert intervals_of(events_of(fitted(merge=1, padding=2), judged_of(scores))) == [(1, 5), (6, 10), (13, 17)]
+    assert intervals_of(events_of(fitted(merge=1, padding=3), judged_of(scores))) == [(0, 11), (12, 18)]
 
 
-def test_rows_out_of_order_and_integer_time():
-    scores = scores_of([2, 0, 3, 0], stamps=[7, 8, 6, 9])
-    event = find_events(scores, sensors=["a"]).iloc[0]
-    assert (event["start"], event["end"], event["peak"], event["n_rows"]) == (6, 7, 6, 2)
+def test_no_event_begins_shortly_after_another_one():
+    scores = [2, 0, 0, 2, 2, 0, 0, 2, 2, 2]
+    assert intervals_of(events_of(fitted(merge=1, suppression=7), judged_of(scores))) == [(0, 0), (8, 9)]
+    assert intervals_of(events_of(fitted(merge=1), judged_of(scores))) == [(0, 0), (3, 4), (7, 9)]
 
 
-@pytest.mark.parametrize("stamps", [None, [1, 2, 3], pd.date_range("2024", periods=3, tz="UTC")])
-def test_no_events_keep_the_columns_and_their_types(stamps):
-    scores = scores_of([0, 0.5, np.nan], stamps)
-    none = find_events(scores, sensors=["a"])
-    some = find_events(scores.assign(score=2.0), sensors=["a"])
-    assert len(none) == 0
-    assert none.dtypes.equals(some.dtypes)
+def test_the_delay_counts_from_near_the_line():
+    events = events_of(fitted(), judged_of([0, 0.9, 0.7, 0.9, np.nan, 0.85, 2, 0]))
+    assert events["delay"].tolist() == [3]
+    assert events_of(fitted(), judged_of([0, 2.0]))["delay"].tolist() == [0]
+
+
+def test_a_smooth_severity_can_be_above_that_of_the_score():
+    assert events_of(fitted(), judged_of([0, 3, 0], severity=80.0))["severity"].tolist() == [80]
+    assert events_of(fitted(), judged_of([0, 1e9, 0]))["severity"].tolist() == pytest.approx([100])
+
+
+def test_shares_are_of_squared_heights():
+    heights = [[2, 0], [4, 3], [2, 0]]
+    events = events_of(fitted(), judged_of([2, 5, 2], heights=heights))
+    assert events["sensors"].tolist() == ["a 73 %, b 27 %"]  # 24 and 9 of 33
+
+
+@pytest.mark.parametrize(
+    ("n", "value", "lead", "kind"),
+    [
+        (2, 2.0, 0, "spike"),
+        (2, 0.5, 0, "contextual"),  # as the values of training are
+        (8, 2.0, 0, "level"),
+        (8, -0.5, 0, "level"),
+        (8, [2.0, -2.0], 0, "contextual"),
+        (8, 2.0, 1, "drift"),
+        (2, 2.0, 2, "multisensor"),
+        (9, 2.0, [2, 1, 1], "drift"),
+    ],
+)
+def test_kinds_of_the_model(n, value, lead, kind):
+    values = np.stack([np.resize(value, n), np.zeros(n)], axis=1)
+    (event,) = events_of(fitted(), judged_of(np.full(n, 2.0), values=values, lead=np.resize(lead, n))).itertuples()
+    assert event.kind == kind
+
+
+# Findings of the rules of quality
+
+
+def test_findings_are_an_event_for_each_kind_and_sensor():
+    flags = flagged(40, range=([3, 5, 30], 0), sentinel=([4, 6], 1), stuck=(slice(3, 20), 1))
+    events = events_of(fitted(), judged_of(np.zeros(40), flags=flags))
+    assert events[["id", "kind", "start", "end", "sensors"]].values.tolist() == [
+        [2, "range", 3, 5, "a 100 %"],
+        [1, "stuck", 3, 19, "b 100 %"],
+        [3, "range", 4, 6, "b 100 %"],
+        [4, "range", 30, 30, "a 100 %"],
+    ]
+    assert (events["severity"] == 50).all()
+    assert events["p_value"].isna().all()
+
+
+def test_what_all_sensors_have_is_one_event():
+    flags = flagged(20, missing=slice(3, 8), duplicate=[12])
+    events = events_of(fitted(), judged_of(np.where(flags.any(axis=1), np.nan, 0), flags=flags))
+    assert events[["kind", "start", "end", "sensors"]].values.tolist() == [
+        ["gap", 3, 7, "all"],
+        ["duplicate", 12, 12, "all"],
+    ]
+    alone = judged_of(np.zeros(20), flags=flags)
+    alone = alone._replace(**{name: getattr(alone, name)[:, :1] for name in ("flags", "values", "mean", "heights")})
+    assert events_of(fitted(("a",)), alone)["sensors"].tolist() == ["a 100 %", "a 100 %"]
+
+
+def test_a_gap_begins_when_the_first_row_was_due_and_its_end_is_no_second_event():
+    times = np.append(np.arange(10), np.arange(30, 50))
+    score = np.where(np.arange(30) == 10, 9.0, np.where(np.isin(np.arange(30), [12, 25]), 3.0, 0.0))
+    judged = judged_of(score, times, flags=flagged(30, gap=[10]))
+    events = events_of(fitted(re_entry=5, merge=1), judged)
+    assert events[["kind", "start", "end", "delay"]].values.tolist() == [["gap", 10, 30, 20], ["spike", 45, 45, 0]]
+    assert len(events_of(fitted(merge=1), judged)) == 3  # the third row after it counts, its end does not
+    flags = flagged(30, gap=[10]) | flagged(30, stuck=(slice(10, 12), 1))
+    assert events_of(fitted(re_entry=5, merge=1), judged._replace(flags=flags))["start"].tolist() == [10, 30, 45]
+    silent = judged_of(score[:12], flags=flagged(12, missing=slice(4, 10)))
+    assert events_of(fitted(re_entry=5), silent)["kind"].tolist() == ["gap"]  # rows without values are no better
+
+
+def test_an_outage_is_known_by_the_clock_before_data_return():
+    rules = fitted(interval=MINUTE)
+    state, _ = rules.step(rules.start(), judged_of([0, 3, 0], MINUTE * np.arange(3)))
+    assert len(rules.overdue(state, 4 * MINUTE, gap=2 * MINUTE)) == 0
+    (event,) = rules.overdue(state, 7 * MINUTE, gap=2 * MINUTE).itertuples()
+    assert (event.kind, event.start, event.end, event.delay) == ("gap", 3 * MINUTE, 7 * MINUTE, 4)
+    later = judged_of([0], [9 * MINUTE], flags=flagged(1, gap=[0]))
+    state, _ = rules.step(state, later)
+    assert event.id in rules.finish(state)["id"].tolist()
+    assert len(rules.overdue(rules.start(), 7 * MINUTE, gap=0)) == 0
+
+
+def test_rows_that_run_back_do_not_tear_an_event():
+    times = [0, 1, 2, 0, 1, 2, 3, 4]
+    judged = judged_of([0, 0, 0, np.nan, np.nan, np.nan, 0, 0], times, flags=flagged(8, backstep=[3, 4], duplicate=[5]))
+    (event,) = events_of(fitted(merge=1), judged).itertuples()
+    assert (event.kind, event.start, event.end, event.n_rows) == ("duplicate", 0, 2, 3)
+
+
+# However a stream is cut
+
+
+@st.composite
+def streams(draw):
+    n = draw(st.integers(1, 60))
+    scores = draw(hnp.arrays(float, n, elements=st.sampled_from([0.0, 0.3, 0.9, 1.5, 3.0, np.nan])))
+    flags = draw(hnp.arrays(np.uint16, (n, 2), elements=st.sampled_from([0, 0, 0, 0, 8, 16, 32, 64])))
+    times = np.cumsum(draw(hnp.arrays(np.int64, n, elements=st.sampled_from([1, 1, 1, 1, 9, 0, -2]))))
+    before = np.maximum.accumulate(np.append(times[0] - 1, times))[:-1]
+    of_rows = np.select([times - before > 2, times == before, times < before], [1, 2, 4], 0).astype(np.uint16)
+    heights = np.stack([scores, draw(st.sampled_from([0.1, 0.7])) * scores], axis=1)
+    values = draw(hnp.arrays(float, (n, 2), elements=st.sampled_from([-2.0, 0.5, 2.0])))
+    lead = draw(hnp.arrays(np.int64, n, elements=st.integers(0, 2)))
+    scores = np.where(of_rows > 1, np.nan, scores)
+    return judged_of(scores, times, flags=flags | of_rows[:, None], heights=heights, values=values, lead=lead)
+
+
+@given(
+    streams(),
+    st.lists(st.integers(0, 60), max_size=6).map(sorted),
+    st.sampled_from([
+        {}, {"merge": 2}, {"merge": 2, "min_duration": 3}, {"merge": 1, "suppression": 6, "re_entry": 3},
+        {"merge": 1, "padding": 1, "min_duration": 1, "suppression": 2},
+    ]),
+)  # fmt: skip
+@settings(max_examples=40)
+def test_events_and_state_are_the_same_however_a_stream_is_cut(judged, cuts, rules):
+    rules = fitted(**rules)
+    state, whole = rules.step(rules.start(), judged)
+    after, found = rules.start(), []
+    for start, end in zip([0, *cuts], [*cuts, len(judged.times)], strict=True):
+        after, some = rules.step(after, part_of(judged, slice(start, end)))
+        found.append(some)
+    order = ["start", "id"]
+    pd.testing.assert_frame_equal(
+        pd.concat(found).sort_values(order, ignore_index=True), whole.sort_values(order, ignore_index=True)
+    )
+    assert state.keys() == after.keys() == rules.start().keys()
+    for key, array in state.items():
+        np.testing.assert_array_equal(after[key], array)
+        assert (after[key].shape, after[key].dtype) == (rules.start()[key].shape, rules.start()[key].dtype)
+    every = pd.concat([whole, rules.finish(state)])
+    assert sorted(every["id"]) == list(range(1, len(every) + 1))
+    assert every["kind"].isin(KINDS).all()
+    assert (every["start"] <= every["end"]).all()
+    assert every["severity"].between(0, 100).all()
+
+
+@given(st.lists(st.sampled_from([0.0, 2.0]), min_size=1, max_size=40), st.integers(1, 4))
+@settings(max_examples=40)
+def test_alarms_are_gathered_as_a_loop_would(scores, merge):
+    wanted = []
+    for time, score in enumerate(scores):
+        if score > 1 and wanted and time - wanted[-1][1] <= merge:
+            wanted[-1] = (wanted[-1][0], time)
+        elif score > 1:
+            wanted.append((time, time))
+    assert intervals_of(events_of(fitted(merge=merge), judged_of(scores))) == wanted
+
+
+def test_no_rows_and_nothing_found():
+    rules = fitted()
+    state, events = rules.step(rules.start(), judged_of([]))
+    assert len(events) == 0
+    assert {name: str(dtype) for name, dtype in events.dtypes.items()} == COLUMNS
+    assert len(rules.finish(state)) == 0
+
+
+# Why there is no alarm
+
+
+def test_explain_says_how_far_from_an_alarm():
+    scores = np.zeros(200)
+    scores[[20, 22, 80, 140]] = 0.5, 0.8, 3.0, 2.0
+    rows = fitted(merge=10, min_duration=2).explain(judged_of(scores), n=3)
+    assert rows["time"].tolist() == [80, 140, 22]
+    assert rows["margin"].tolist() == pytest.approx([-2, -1, 0.2])
+    assert rows["why"].tolist()[2] == "below the alarm line"
+    assert rows["why"].str.contains("too short")[:2].all()
+    assert fitted(merge=10).explain(judged_of(scores), n=2)["why"].tolist() == ["part of event 1", "part of event 2"]
+
+
+@pytest.mark.parametrize("given", [{"merge": "soon"}, {"padding": -1}, {"re_entry": "-1h"}])
+def test_durations_that_cannot_be_read(given):
+    (name,) = given
+    with pytest.raises(ValueError, match=f"{name}=.* is no duration"):
+        fitted(**given)
 
 
 # Labels

@@ -198,7 +198,7 @@ def test_detect(tmp_path):
     assert lines[0].startswith(
         "sensors.csv: 1,000 rows, temp. Fitted on the first 500 rows, up to 2024-01-01 08:19:00."
     )
-    assert any(re.match(r"2024-01-01 13:20:00 .* mahalanobis +temp 100 %", line) for line in lines)
+    assert any(re.match(r"2024-01-01 13:20:00 .* spike +temp 100 %", line) for line in lines)
     assert lines[-1] == str(tmp_path / "first")
     assert len(pd.read_csv(tmp_path / "first" / "scores.csv")) == 1000
 

@@ -87,7 +87,7 @@ class FittedQuality:
     >>> rules = Quality().fit(rows, ["flow"])
     >>> late = Rows(np.array([100, 101, 101, 105]), np.array([[3.0], [-9999], [4], [5]]), np.zeros((4, 0)))
     >>> state, verdict = rules.step(rules.start(), late)
-    >>> [Flag(flags).name for flags in verdict.flags[:, 0]]
+    >>> [Flag(flags).name for flags in verdict.flags[:, 0].tolist()]
     [None, 'SENTINEL', 'DUPLICATE', 'GAP']
     >>> verdict.usable[:, 0].tolist(), verdict.elapsed.tolist()
     ([True, False, False, True], [1.0, 1.0, 0.0, 4.0])

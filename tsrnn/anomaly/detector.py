@@ -12,10 +12,9 @@ from sklearn.base import BaseEstimator, OutlierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from tsrnn.anomaly import artifact
-from tsrnn.anomaly.base import AbstractScorer, AbstractThreshold, Evidence, Judged, Line, Rows, State, Verdict
-from tsrnn.anomaly.checks import FittedQuality
+from tsrnn.anomaly.base import AbstractScorer, AbstractThreshold, Evidence, Flag, Judged, Rows, State, Verdict
 from tsrnn.anomaly.events import EventRules
-from tsrnn.anomaly.rows import Columns, choose_sensors, describe
+from tsrnn.anomaly.rows import choose_sensors, describe
 from tsrnn.anomaly.rules import Quality, duration
 from tsrnn.anomaly.scorers import SCORERS, one_sided
 from tsrnn.anomaly.statistics import highest, joint_score
@@ -52,6 +51,7 @@ class _Prepared(NamedTuple):
 
     detector: "AnomalyDetector"
     rows: Rows
+    flags: NDArray[np.uint16]
     observed: Observed
     known: int
 
@@ -140,7 +140,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         span: int = 60,
         calibration: float = 0.3,
         false_alarms_per_week: float = 1.0,
-        hold: str | float | None = 1440,
+        hold: str | float | None = 1440.0,
         contamination: float | None = None,
     ) -> None:
         self.predictor = predictor
@@ -216,8 +216,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     def start(self) -> State:
         """The state before the first row of a stream."""
         check_is_fitted(self, "hold_")
-        stages = {"quality": self.quality_, "predictor": self.predictor_, "events": self.events_}
-        parts = {stage: fitted.start() for stage, fitted in stages.items()}
+        parts = {
+            "quality": self.quality_.start(),
+            "predictor": self.predictor_.start(),
+            "events": self.events_.start(),
+        }
         parts |= {f"scorer.{name}": scorer.start() for name, scorer in self.scorers_.items()}
         parts |= {f"threshold.{name}": threshold.start() for name, threshold in self.thresholds_.items()}
         return _joined(parts)
@@ -340,6 +343,25 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         after, _, closed = self.follow(self.start() if state is None else state, rows)
         return self.stamped([closed, self.open_events(after)], stamps)
 
+    def explain(self, df: pd.DataFrame, n: int = 5) -> pd.DataFrame:
+        """Why there is an event or none: the rows nearest to an alarm, and how far from the line they are.
+
+        Parameters
+        ----------
+        df : DataFrame
+            Rows as they stand in the file, with the columns that `fit` saw.
+        n : int, default 5
+            How many; of rows that would be one event only the highest.
+
+        Returns
+        -------
+        DataFrame
+            As of `tsrnn.anomaly.events.FittedEvents.explain`.
+        """
+        rows, stamps = self.columns_.read(df)
+        found = self.events_.explain(self.judge(self.start(), rows)[1], n)
+        return found.assign(time=stamps.iloc[found["row"]].array)
+
     def follow(self, state: State, rows: Rows) -> tuple[State, Judged, pd.DataFrame]:
         """`judge` rows, and gather the events that end in them; their times are as in ``rows``."""
         after, judged = self.judge(state, rows)
@@ -350,6 +372,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     def open_events(self, state: State) -> pd.DataFrame:
         """Events that have begun and not ended in the rows that a state comes from."""
         return self.events_.finish(_parted(state)["events"])
+
+    def overdue(self, state: State, late: int) -> pd.DataFrame:
+        """The outage that is open if no row has come for so long, in nanoseconds; a table of one event, or none."""
+        now = int(state["quality/time"]) + late
+        return self.events_.overdue(_parted(state)["events"], now, self.quality_.gap)
 
     def stamped(self, found: Sequence[pd.DataFrame], stamps: "pd.Series[Any]") -> pd.DataFrame:
         """Events in time order, with their times as the stamps of a table stand there."""
@@ -376,7 +403,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """Fit on the rows and say which of them are outliers."""
         return self.fit(df, **columns).predict(df)
 
-    def save(self, path: str | Path, state: State | None = None) -> None:
+    def save(self, path: str | Path, state: State | None = None, **more: Any) -> None:
         """Write the fitted detector, and a state with it, to one file.
 
         Parameters
@@ -385,11 +412,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             Of the file; one that is there is replaced, in one move.
         state : dict of arrays, optional
             What `step` gave; by default that before the first row.
+        **more
+            What else to keep with it; `tsrnn.anomaly.artifact.read` gives it back.
         """
         check_is_fitted(self, "hold_")
         given = self.get_params(deep=False)
         fitted = {name: getattr(self, name) for name in _FITTED}
-        artifact.write(path, {"parameters": given, "fitted": fitted, "state": self.start() if state is None else state})
+        state = self.start() if state is None else state
+        artifact.write(path, {"parameters": given, "fitted": fitted, "state": state, **more})
 
     @classmethod
     def load(cls, path: str | Path) -> "tuple[Self, State]":
@@ -450,31 +480,13 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         _, verdict = self.quality_.step(self.quality_.start(), rows)
         self.notes_ = [*notes, *describe(df, verdict.flags, self.columns_)]
         self.week_ = _WEEK if pd.api.types.is_datetime64_any_dtype(stamps) else _WEEK_OF_ROWS * self.quality_.interval
-        return _Prepared(self, rows, _observed(rows, verdict), known)
+        return _Prepared(self, rows, verdict.flags, _observed(rows, verdict), known)
 
     def _calibrate(self, prepared: _Prepared, predictor: AbstractPredictor) -> None:
         """Fit scorers, thresholds and the limit of holding on rows that the predictor has not learned from."""
         rows, observed = prepared.rows, prepared.observed
         self.predictor_ = predictor
         calibration = np.arange(len(rows.times)) >= prepared.known
-        _, expected = predictor.step(predictor.start(), observed)
-        evidence = self._evidence(observed, expected)
-        every = self.week_ / self.quality_.interval / self.false_alarms_per_week
-        off = highest(np.abs(evidence.deviations[calibration]).T)
-        limit = np.inf if self.hold is None else max(4.0, ReturnLevel.fit(off, every, self.span).height)
-        self.hold_ = Hold(float(limit), self._hold_steps())
-        self.scorers_: dict[str, AbstractScorer] = {}
-        self.thresholds_: dict[str, AbstractThreshold] = {}
-        chosen = [(name, name, self.threshold) for name in self.scorers]
-        for key, name, threshold in [*chosen, (_SEVERITY, self.severity, "return_level")]:
-            scorer = SCORERS[name].fit(evidence, calibration, self.span)
-            parts = scorer.step(scorer.start(), evidence)[1][calibration]
-            scores = joint_score(parts)
-            self.scorers_[key] = scorer
-            self.thresholds_[key] = THRESHOLDS[threshold].fit(scores, every * len(self.scorers), self.span)
-            mute = np.array(self.columns_.sensors)[np.isnan(parts).all(axis=0)]
-            if len(mute) and key != _SEVERITY:
-                self.notes_.append(f"The scorer {name!r} says nothing about {', '.join(mute)}.")
         self.events_ = (self.events or EventRules()).fit(
             sensors=self.columns_.sensors,
             kinds=self._kinds(),
@@ -482,6 +494,25 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             high=self.quality_.high,
             interval=self.quality_.interval,
         )
+        settled = calibration & _settled(rows.times, prepared.flags, self.events_.re_entry)
+        _, expected = predictor.step(predictor.start(), observed)
+        evidence = self._evidence(observed, expected)
+        every = self.week_ / self.quality_.interval / self.false_alarms_per_week
+        off = highest(np.abs(evidence.deviations[settled]).T)
+        limit = np.inf if self.hold is None else max(4.0, ReturnLevel.fit(off, every, self.span).height)
+        self.hold_ = Hold(float(limit), self._hold_steps())
+        self.scorers_: dict[str, AbstractScorer] = {}
+        self.thresholds_: dict[str, AbstractThreshold] = {}
+        chosen = [(name, name, self.threshold) for name in self.scorers]
+        for key, name, threshold in [*chosen, (_SEVERITY, self.severity, "return_level")]:
+            scorer = SCORERS[name].fit(evidence, calibration, self.span)
+            parts = scorer.step(scorer.start(), evidence)[1][settled]
+            scores = joint_score(parts)
+            self.scorers_[key] = scorer
+            self.thresholds_[key] = THRESHOLDS[threshold].fit(scores, every * len(self.scorers), self.span)
+            mute = np.array(self.columns_.sensors)[np.isnan(parts).all(axis=0)]
+            if len(mute) and key != _SEVERITY:
+                self.notes_.append(f"The scorer {name!r} says nothing about {', '.join(mute)}.")
         self.offset_ = -1.0
         if self.contamination is not None:
             _, judged = self.judge(self.start(), rows)
@@ -535,6 +566,13 @@ def training_rows(n_rows: int, fraction: float = 0.15) -> int:
 def _observed(rows: Rows, verdict: Verdict) -> Observed:
     """What the predictor reads of rows."""
     return Observed(np.where(verdict.usable, rows.values, np.nan), rows.inputs, verdict.elapsed, verdict.counts)
+
+
+def _settled(times: NDArray[np.int64], flags: NDArray[np.uint16], re_entry: int) -> NDArray[np.bool_]:
+    """Which rows do not come shortly after an outage; of those that do alarms do not count."""
+    outage = ((flags[:, 0] & Flag.GAP) > 0) | ((flags & Flag.MISSING) > 0).all(axis=1)
+    now = np.maximum.accumulate(times)
+    return np.asarray(now > np.maximum.accumulate(np.where(outage, now, now[0] - re_entry - 1)) + re_entry)
 
 
 def _first(rows: Rows, n: int) -> Rows:

@@ -21,7 +21,8 @@ Duration = str | float
 Bounds = tuple[float | None, float | None] | list[float | None]
 
 _GAP = 1.5  # usual pauses, beyond which one is a gap
-_USUAL = 0.99  # share of the pauses that are usual, and of the changes
+_USUAL = 0.99  # share of the changes that are usual
+_NO_NEWS = 3  # pauses of training: what happened so often may happen again
 _LEVELS = 20  # different values, at least, of a sensor that can be said to be stuck
 _STILL, _AT_LEAST = 3, 6  # longest standstills of training, and typical steps, after which a sensor is stuck
 _RESTING = 0.1  # of the time of training: a sensor that stood still so long may do so for longer
@@ -40,7 +41,7 @@ class Quality:
     ----------
     max_gap : str or float, optional
         The longest time between two rows without a gap, as text (``"2h"``) or in typical steps. By default one and a
-        half times the pause that 99 in 100 are not longer than.
+        half times the longest pause that training has three times.
     stuck : str, float, False or dict, optional
         The time after which a sensor that stands still is stuck; False for never; a dictionary says it of some of the
         sensors. By default three times its longest standstill in training and at least six of its steps; never for a
@@ -99,7 +100,7 @@ class Quality:
         if len(times) < 2:
             raise DataError(f"the rules of quality learn from rows in time order, and there are {len(times)} of them.")
         interval = max(1, int(np.median(np.diff(times))))
-        gap = int(_GAP * _usual(np.diff(times)))
+        gap = int(_GAP * _repeated(np.diff(times)))
         if self.max_gap is not None:
             gap = duration(self.max_gap, interval, "max_gap")
         learned = [
@@ -131,7 +132,7 @@ class Quality:
             usable &= ~(np.isin(values, CODES) & (np.maximum(low - values, values - high) > high - low))
             low, high = _bulk(values[usable])
         read, since = values[usable], np.diff(times[usable])
-        pause = max(gap, int(_GAP * _usual(since))) if len(since) else NEVER
+        pause = max(gap, int(_GAP * _repeated(since))) if len(since) else NEVER
         given = self.stuck.get(name) if isinstance(self.stuck, Mapping) else self.stuck
         if given is None:
             stuck = _longest_standstill(times[usable], read, pause)
@@ -159,6 +160,11 @@ class Quality:
         if lower > upper:
             raise ValueError(f"ranges: {name}={given!r} is no range; give the least and the greatest value, or 'auto'.")
         return lower, upper
+
+
+def _repeated(pauses: NDArray[np.int64]) -> int:
+    """The longest pause that came up several times."""
+    return int(np.sort(pauses)[-min(_NO_NEWS, len(pauses))])
 
 
 def _usual(amounts: NDArray[np.int64] | NDArray[np.float64]) -> float:

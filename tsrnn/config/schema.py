@@ -250,19 +250,26 @@ class SensorSection(_FileSection):
     train_fraction: float = Field(0.15, gt=0, lt=1)
 
 
+_Scorer = Literal[
+    "absolute", "squared", "nll", "p_value", "mahalanobis", "likelihood", "unrest", "drift", "disagreement", "smooth",
+    "change",
+]  # fmt: skip
+_Side = Literal["both", "upper", "lower"]
+
+
 class DetectorSection(_Section):
     """The ``detector`` of a run file; see `tsrnn.anomaly.AnomalyDetector`, whose parameters and defaults these are."""
 
-    scorers: list[str] = Field(["mahalanobis", "unrest", "drift", "disagreement"], min_length=1)
-    severity: str = "smooth"
-    threshold: str = "return_level"
+    scorers: list[_Scorer] = Field(["mahalanobis", "unrest", "drift", "disagreement"], min_length=1)
+    severity: _Scorer = "smooth"
+    threshold: Literal["quantile", "return_level", "conformal", "spot", "dspot", "fdr", "dynamic"] = "return_level"
     quality: dict[str, Any] | None = None
     events: dict[str, Any] | None = None
-    side: Literal["both", "upper", "lower"] | dict[str, Literal["both", "upper", "lower"]] = "both"
+    side: _Side | dict[str, _Side] = "both"
     span: int = Field(60, ge=1)
     calibration: float = Field(0.3, gt=0, lt=1)
     false_alarms_per_week: float = Field(1.0, gt=0)
-    hold: str | float | None = 1440
+    hold: str | float | None = 1440.0
 
 
 class DetectConfig(RunFile):

@@ -21,6 +21,7 @@ from sklearn.base import RegressorMixin
 
 from tsrnn.data import Frequency, Panel, Schema
 from tsrnn.data.kinds import Kind
+from tsrnn.forecasting.predictor import AbstractPredictor
 
 __all__ = ["FORMAT", "Artifact", "encode", "read", "write"]
 
@@ -70,7 +71,7 @@ def encode(value: Any) -> Any:
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {"type": type(value).__name__} | {name: encode(getattr(value, name)) for name in part_fields(value)}
-    if hasattr(value, "forecast_panel"):
+    if hasattr(value, "forecast_panel") or isinstance(value, AbstractPredictor):
         return {"type": type(value).__name__} | encode(value.get_params(deep=False))
     if isinstance(value, (list, tuple)):
         return [encode(v) for v in value]

@@ -1,195 +1,20 @@
-"""Predictors of the next row from a carried state: three that need no training, and a recurrent network.
+"""Predictors of the next row from a carried state: three that need no training, and a recurrent network."""
 
-All of them read sensors in units of a robust spread about the median of the rows they have learned, and all are run by
-`tsrnn.nn.online.run`. Of a sensor that was never seen in these rows nothing can be said: its mean and scale are
-NaN.
-"""
-
-from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Self
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import traverse_util
 from numpy.typing import NDArray
-from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted
 
-from tsrnn.forecasting.predictor import AbstractPredictor, Expected, Hold, Observed, State
-from tsrnn.nn.online import AbstractOnline, AutoRegressive, ChunkLoss, Levels, Persistent, Recurrent, run
-from tsrnn.training.loop import train_members
-from tsrnn.training.optimizer import Optimizer
-from tsrnn.training.state import Training
-from tsrnn.training.steps import evaluate, padded
+from tsrnn.forecasting.regression import regressed
+from tsrnn.forecasting.streams import AbstractOnlinePredictor, Learned, move_units, passed, scale_of, trained
+from tsrnn.nn.online import AbstractOnline, AutoRegressive, ChunkLoss, Levels, Persistent, Recurrent, first_weights
 
 __all__ = ["AutoRegression", "MovingAverage", "Persistence", "RecurrentPredictor"]
 
 Floats = NDArray[np.float64]
-
-# Flax has no types for these.
-_flatten: Callable[..., dict[str, Any]] = traverse_util.flatten_dict
-_unflatten: Callable[..., dict[str, Any]] = traverse_util.unflatten_dict
-
-_ROWS = 256
-"""Rows that the program reads in one call."""
-
-_FURTHEST = 1e9
-"""Spreads off the median that a value counts at the most: squares of what is computed stay finite in float32."""
-
-_LEAST_SCALE = 1e-3
-"""Least scale of what is expected, in spreads of the sensor: what can be told exactly has one too."""
-
-
-_BLOCK = 1 << 14
-"""Rows of a regression that are laid out at once."""
-
-_ROUNDS, _TAIL = 4, 4.0
-"""Rounds of a robust regression, and its degrees of freedom."""
-
-
-class _Learned(NamedTuple):
-    """A recording as a model reads it: n rows that count, K columns, C of them sensors."""
-
-    x: NDArray[np.float32]
-    """(n, K): in spreads about the median."""
-    elapsed: NDArray[np.float32]
-    """(n,)"""
-    last: NDArray[np.float32]
-    """(n, K): the value last seen before each row, 0 where there is none."""
-    age: NDArray[np.float32]
-    """(n, K): typical steps between that and the row before, infinite where there is none."""
-    n_sensors: int
-
-    @property
-    def sensors(self) -> NDArray[np.float32]:
-        """Those columns; (n, C)."""
-        return self.x[:, : self.n_sensors]
-
-    @property
-    def known(self) -> NDArray[np.bool_]:
-        """Where a sensor is seen that was seen before; (n, C)."""
-        return np.asarray(~np.isnan(self.sensors) & np.isfinite(self.age[:, : self.n_sensors]))
-
-    @property
-    def late(self) -> Floats:
-        """Typical steps since each sensor was seen, at least 1; (n, C)."""
-        return np.asarray(np.maximum(self.age[:, : self.n_sensors] + self.elapsed[:, None], 1), float)
-
-
-class AbstractOnlinePredictor(AbstractPredictor):
-    """Base of predictors that `tsrnn.nn.online.run` runs.
-
-    Attributes
-    ----------
-    location_, spread_ : arrays of shape (K,)
-        Median of each sensor and input, and its spread about it; NaN where there was no value.
-    params_ : dict of arrays
-        Parameters of the model.
-    df_ : array of shape (C,)
-        Degrees of freedom.
-    """
-
-    location_: Floats
-    spread_: Floats
-    params_: Any
-
-    @property
-    @abstractmethod
-    def _model(self) -> AbstractOnline:
-        """What is run."""
-
-    @abstractmethod
-    def _learn(self, learned: Sequence[_Learned]) -> list[dict[str, Any]]:
-        """Parameters of each recording's model."""
-
-    def fit_each(self, recordings: Sequence[Observed]) -> list[Self]:
-        """Learn each recording alone; see `AbstractPredictor.fit_each`.
-
-        Raises
-        ------
-        ValueError
-            If a parameter has an impossible value, or a recording fewer than two rows that count.
-        """
-        fitted = [clone(self)._scaled(recording, at) for at, recording in enumerate(recordings)]
-        learned = [one._read(recording) for one, recording in zip(fitted, recordings, strict=True)]
-        for one, params in zip(fitted, self._learn(learned), strict=True):
-            one._take(params)
-        return fitted
-
-    def start(self) -> State:
-        """The state before the first row of a stream."""
-        check_is_fitted(self, "params_")
-        return _arrays(self._model.start(self.params_, len(self.location_)))
-
-    def step(self, state: State, observed: Observed, hold: Hold = Hold()) -> tuple[State, Expected]:  # noqa: B008
-        """Expect each row from those before it, then read it; see `AbstractPredictor.step`."""
-        check_is_fitted(self, "params_")
-        n_rows, size = observed.values.shape
-        counted = np.flatnonzero(observed.counts)
-        rows = self._rows(observed)[counted]
-        carry, expected = _run(self._model, self.params_, state, rows, hold)
-        out = np.full((3, n_rows, size), np.nan)
-        out[:, counted] = expected.reshape(-1, 3, size).swapaxes(0, 1)
-        location, spread = self.location_[:size], self.spread_[:size]
-        return carry, Expected(location + spread * out[0], spread * out[1], out[2] == 1)
-
-    def weights(self) -> dict[str, NDArray[Any]]:
-        """All that was learned; `restore` takes it back."""
-        check_is_fitted(self, "params_")
-        params = _flatten({"params": self.params_}, sep="/")
-        return {"location": self.location_, "spread": self.spread_} | _arrays(params)
-
-    def restore(self, weights: dict[str, NDArray[Any]]) -> Self:
-        """A fitted clone with these weights."""
-        fitted: Self = clone(self)
-        fitted.location_, fitted.spread_ = weights["location"], weights["spread"]
-        params = _unflatten({name: weights[name] for name in weights.keys() - {"location", "spread"}}, sep="/")
-        fitted._take(params["params"])
-        return fitted
-
-    def _take(self, params: dict[str, Any]) -> None:
-        self.params_ = jax.device_put(params)
-        self.df_ = self._df(params)
-
-    def _df(self, params: dict[str, Any]) -> Floats:
-        return np.full(len(params["scale"]), np.inf)
-
-    def _scaled(self, recording: Observed, at: int) -> Self:
-        """Learn the scales of the columns."""
-        if (n := int(recording.counts.sum())) < 2:
-            raise ValueError(f"recording {at} has {n} row(s) that count; at least 2 are needed to learn from.")
-        columns = np.concatenate([recording.values, recording.inputs], axis=1)[recording.counts]
-        seen = np.isfinite(columns)
-        self.location_ = np.array(
-            [np.median(x[s]) if s.any() else np.nan for x, s in zip(columns.T, seen.T, strict=True)]
-        )
-        spread = _spread(np.where(seen, columns - self.location_, np.nan))
-        usual = np.where(self.location_ != 0, np.abs(self.location_), 1.0)
-        self.spread_ = np.where(spread > 1e-12 * np.abs(self.location_), spread, usual)
-        return self
-
-    def _rows(self, observed: Observed) -> NDArray[np.float32]:
-        """Time elapsed and columns as the model reads them, (n, 1 + K)."""
-        columns = np.concatenate([observed.values, observed.inputs], axis=1)
-        rows = np.empty((len(columns), 1 + columns.shape[1]), np.float32)
-        rows[:, 0] = observed.elapsed
-        rows[:, 1:] = np.clip((columns - self.location_) / self.spread_, -_FURTHEST, _FURTHEST)
-        return rows
-
-    def _read(self, recording: Observed) -> _Learned:
-        """The recording, and what was known before each row of it."""
-        rows = self._rows(recording)[recording.counts]
-        elapsed, x = rows[:, 0], rows[:, 1:]
-        time = np.cumsum(elapsed, dtype=np.float64)
-        at = np.maximum.accumulate(np.where(np.isnan(x), -1, np.arange(len(x))[:, None]))
-        at = np.concatenate([np.full((1, x.shape[1]), -1), at[:-1]])
-        before = np.concatenate([[0.0], time[:-1]])[:, None]
-        age = np.where(at < 0, np.inf, before - time[at]).astype(np.float32)
-        last = np.where(at < 0, 0, np.take_along_axis(x, at, axis=0))
-        return _Learned(x, elapsed, last, age, recording.values.shape[1])
 
 
 class Persistence(AbstractOnlinePredictor):
@@ -197,6 +22,7 @@ class Persistence(AbstractOnlinePredictor):
 
     Examples
     --------
+    >>> from tsrnn.forecasting.predictor import Observed
     >>> rows = Observed(np.array([[1.0], [3.0], [2.0]]), np.zeros((3, 0)), np.ones(3), np.ones(3, bool))
     >>> model = Persistence().fit(rows)
     >>> state, expected = model.step(model.start(), rows)
@@ -208,8 +34,8 @@ class Persistence(AbstractOnlinePredictor):
     def _model(self) -> AbstractOnline:
         return Persistent()
 
-    def _learn(self, learned: Sequence[_Learned]) -> list[dict[str, Any]]:
-        return [_with_scale(self._model, {}, one) for one in learned]
+    def _learn(self, learned: Sequence[Learned]) -> list[dict[str, Any]]:
+        return [scale_of(self._model, {}, one) for one in learned]
 
 
 class MovingAverage(AbstractOnlinePredictor):
@@ -222,6 +48,7 @@ class MovingAverage(AbstractOnlinePredictor):
 
     Examples
     --------
+    >>> from tsrnn.forecasting.predictor import Observed
     >>> rows = Observed(np.array([[1.0], [3.0], [2.0]]), np.zeros((3, 0)), np.ones(3), np.ones(3, bool))
     >>> model = MovingAverage(span=3).fit(rows)
     >>> state, expected = model.step(model.start(), rows)
@@ -238,8 +65,8 @@ class MovingAverage(AbstractOnlinePredictor):
             raise ValueError(f"span is a number of typical steps, at least 1, got {self.span!r}.")
         return Levels(1 - 2 / (self.span + 1))
 
-    def _learn(self, learned: Sequence[_Learned]) -> list[dict[str, Any]]:
-        return [_with_scale(self._model, {}, one) for one in learned]
+    def _learn(self, learned: Sequence[Learned]) -> list[dict[str, Any]]:
+        return [scale_of(self._model, {}, one) for one in learned]
 
 
 class AutoRegression(AbstractOnlinePredictor):
@@ -261,6 +88,7 @@ class AutoRegression(AbstractOnlinePredictor):
 
     Examples
     --------
+    >>> from tsrnn.forecasting.predictor import Observed
     >>> x = np.sin(np.arange(300) / 3)[:, None]
     >>> rows = Observed(x, np.zeros((300, 0)), np.ones(300), np.ones(300, bool))
     >>> model = AutoRegression(order=2, ridge=1e-3).fit(rows)
@@ -279,10 +107,10 @@ class AutoRegression(AbstractOnlinePredictor):
             raise ValueError(f"order must be at least 1 and ridge positive, got {self.order!r} and {self.ridge!r}.")
         return AutoRegressive(self.order)
 
-    def _learn(self, learned: Sequence[_Learned]) -> list[dict[str, Any]]:
+    def _learn(self, learned: Sequence[Learned]) -> list[dict[str, Any]]:
         model = self._model
-        fits = [_regressed(one, model.order, self.ridge) for one in learned]
-        return [_with_scale(model, params, one, more) for (params, more), one in zip(fits, learned, strict=True)]
+        fits = [regressed(one, model.order, self.ridge) for one in learned]
+        return [scale_of(model, params, one, more) for (params, more), one in zip(fits, learned, strict=True)]
 
 
 class RecurrentPredictor(AbstractOnlinePredictor):
@@ -322,6 +150,7 @@ class RecurrentPredictor(AbstractOnlinePredictor):
 
     Examples
     --------
+    >>> from tsrnn.forecasting.predictor import Observed
     >>> x = np.sin(np.arange(300) / 3)[:, None]
     >>> rows = Observed(x, np.zeros((300, 0)), np.ones(300), np.ones(300, bool))
     >>> model = RecurrentPredictor(hidden_size=8, chunk=32, max_steps=20).fit(rows)
@@ -368,19 +197,16 @@ class RecurrentPredictor(AbstractOnlinePredictor):
             return super()._df(params)
         return np.asarray(2.01 + np.logaddexp(np.asarray(params["net"]["tail"], np.float64), 0))
 
-    def _learn(self, learned: Sequence[_Learned]) -> list[dict[str, Any]]:
+    def _learn(self, learned: Sequence[Learned]) -> list[dict[str, Any]]:
         self._check()
         linear = AutoRegression(self.order)
         base = linear._learn(learned)
-        model, size = self._model, learned[0].n_sensors
+        model = self._model
         room = max(self.chunk, 1 << (max(len(one.x) for one in learned) - 1).bit_length())
-        init_key, key = jax.random.split(jax.random.key(self.random_state))
-        params = [
-            one | {"unit": _units(rows), "net": model.init(init_key, rows.x.shape[1], size)}
-            for one, rows in zip(base, learned, strict=True)
-        ]
+        net, key = first_weights(model, np.uint32(self.random_state), learned[0].x.shape[1], learned[0].n_sensors)
+        params = [one | {"unit": move_units(rows), "net": net} for one, rows in zip(base, learned, strict=True)]
         settings = [
-            _settings(linear._model, p, rows, room, self.validation) for p, rows in zip(params, learned, strict=True)
+            _settings(linear._model, p, rows, room, self.validation) for p, rows in zip(base, learned, strict=True)
         ]
         params = self._train(params, settings, key)
         if self.trim > 0:
@@ -391,19 +217,12 @@ class RecurrentPredictor(AbstractOnlinePredictor):
         return params
 
     def _train(self, params: list[dict[str, Any]], settings: list[dict[str, Any]], key: Any) -> list[dict[str, Any]]:
-        loss = ChunkLoss(self._model, self.output, self.chunk)
-        training = Training(max_steps=self.max_steps, batch_size=self.batch_size, eval_every=25)
-        places = jnp.linspace(0, 1, 4 * self.batch_size, dtype=jnp.float32).reshape(4, -1)
-        valid = (places, jnp.ones(places.shape, bool)) if self.validation > 0 else None
-        nets = train_members(
-            loss, _Places(self.batch_size), [p["net"] for p in params], (), keys=[key] * len(params),
-            training=training, optimizers=[Optimizer(learning_rate=self.learning_rate)] * len(params),
-            valid_batches=valid, settings=settings,
+        nets = trained(
+            ChunkLoss(self._model, self.output, self.chunk), [p["net"] for p in params], settings, key=key,
+            max_steps=self.max_steps, batch_size=self.batch_size, learning_rate=self.learning_rate,
+            validation=self.validation,
         )  # fmt: skip
-        return [
-            p | {"net": net} if valid is None or _better(loss, net, p["net"], valid, own) else p
-            for p, own, (net, _) in zip(params, settings, nets, strict=True)
-        ]
+        return [p | {"net": net} for p, net in zip(params, nets, strict=True)]
 
     def _check(self) -> None:
         if self.cell not in ("lstm", "gru") or self.output not in ("student_t", "normal"):
@@ -416,104 +235,9 @@ class RecurrentPredictor(AbstractOnlinePredictor):
                 raise ValueError(f"{name} is a share of the rows in [0, 1), got {getattr(self, name)!r}.")
 
 
-@dataclass(frozen=True)
-class _Places:
-    """Where chunks are taken from a recording, drawn evenly."""
-
-    batch_size: int
-
-    def __call__(self, data: Any, key: Any) -> tuple[Any, Any]:
-        return jax.random.uniform(key, (self.batch_size,), jnp.float32), jnp.zeros(self.batch_size, bool)
-
-
-def _run(
-    model: AbstractOnline, params: Any, carry: Any, rows: NDArray[np.float32], hold: Hold
-) -> tuple[State, NDArray[np.float32]]:
-    """What is carried after the rows, and their means, scales and whether they were held, (n, 3 C)."""
-    limits, out = (np.float32(hold.limit), np.float32(hold.steps)), []
-    for first in range(0, len(rows), _ROWS):
-        part = rows[first : first + _ROWS]
-        block = np.zeros((_ROWS, rows.shape[1]), np.float32)
-        block[: len(part)] = part
-        carry, expected = run(model, params, carry, block, np.int32(len(part)), *limits)
-        out.append(np.asarray(expected)[: len(part)])
-    return _arrays(carry), np.concatenate(out) if out else np.zeros((0, 3 * len(params["scale"])), np.float32)
-
-
-def _passed(model: AbstractOnline, params: Any, learned: _Learned) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Means and scales of learned rows, and where a sensor that was seen before is seen; (n, C) each."""
-    carry = model.start(params, learned.x.shape[1])
-    rows = np.concatenate([learned.elapsed[:, None], learned.x], axis=1)
-    _, expected = _run(model, params, carry, rows, Hold())
-    mean, scale, _ = np.split(expected.astype(float), 3, axis=1)
-    return mean, scale, learned.known
-
-
-def _with_scale(
-    model: AbstractOnline, params: dict[str, Any], learned: _Learned, more: Floats | float = 1.0
-) -> dict[str, Any]:
-    """The parameters with the scale of what the model misses, which is ``more`` times that in learned rows."""
-    params = {**params, "scale": np.ones(learned.n_sensors, np.float32)}
-    mean, _, known = _passed(model, params, learned)
-    missed = np.where(known, (learned.sensors - mean) / np.sqrt(learned.late), np.nan)
-    return {**params, "scale": np.maximum(more * _spread(missed), _LEAST_SCALE).astype(np.float32)}
-
-
-def _units(learned: _Learned) -> NDArray[np.float32]:
-    """Spread of the moves of each column."""
-    moves = np.where(np.isfinite(learned.age), learned.x - learned.last, np.nan)
-    return np.maximum(_spread(moves), _LEAST_SCALE).astype(np.float32)
-
-
-def _regressed(learned: _Learned, order: int, ridge: float) -> tuple[dict[str, Any], Floats]:
-    """Weights and bias of `tsrnn.nn.online.AutoRegressive`, and how much more it misses of rows not learned, (C,).
-
-    The latter by generalized cross-validation.
-
-    References
-    ----------
-    G. Golub, M. Heath and G. Wahba (1979), Generalized cross-validation as a method for choosing a good ridge
-    parameter, Technometrics 21.
-    """
-    (n, columns), size = learned.x.shape, learned.n_sensors
-    unit = _units(learned).astype(float)
-    units = np.concatenate([np.ones(columns), np.tile(unit, order - 1), np.ones(1)])
-    moves = np.where(np.isnan(learned.x) | np.isinf(learned.age), 0, learned.x - learned.last)
-    moves = np.concatenate([np.zeros((order - 1, columns), np.float32), moves])
-    known = learned.known
-    goal = np.where(known, learned.sensors - learned.last[:, :size], 0.0) / unit[:size]
-    trust, shrinkage = known / learned.late, np.append(np.full(order * columns, ridge), 1e-6)
-    alike, group = np.unique(trust, axis=1, return_inverse=True)
-
-    def blocks() -> Iterator[tuple[slice, Floats]]:
-        for first in range(0, n, _BLOCK):
-            rows = slice(first, min(first + _BLOCK, n))
-            back = [moves[order - 1 - k : n + order - 1 - k][rows] for k in range(1, order)]
-            yield rows, np.concatenate([learned.last[rows], *back, np.ones((rows.stop - first, 1))], axis=1) / units
-
-    likely, solution, share = np.ones(n), np.zeros((len(units), size)), np.zeros(size)
-    for _ in range(_ROUNDS):
-        for at, own in enumerate(alike.T):
-            mine, weight = group == at, own * likely
-            gram, cross = np.zeros((len(units), len(units))), np.zeros((len(units), int(mine.sum())))
-            for rows, features in blocks():
-                weighted = features.T * weight[rows]
-                gram += weighted @ features
-                cross += weighted @ goal[rows][:, mine]
-            inverse = np.linalg.inv(gram + np.diag(shrinkage))
-            solution[:, mine] = inverse @ cross
-            share[mine] = np.sum(inverse * gram) / max(weight.sum(), 1e-6)
-        missed = np.concatenate([goal[rows] - features @ solution for rows, features in blocks()]) * np.sqrt(trust)
-        missed /= np.maximum(_spread(np.where(known, missed, np.nan)), _LEAST_SCALE)
-        likely = (_TAIL + known.sum(axis=1)) / (_TAIL + (missed**2).sum(axis=1))
-    solution *= unit[:size] / units[:, None]
-    params = {"weights": solution[:-1].astype(np.float32), "bias": solution[-1].astype(np.float32)}
-    return params, 1 / (1 - np.minimum(share, 0.9))
-
-
-def _settings(model: AbstractOnline, params: Any, learned: _Learned, room: int, validation: float) -> dict[str, Any]:
+def _settings(model: AbstractOnline, params: Any, learned: Learned, room: int, validation: float) -> dict[str, Any]:
     """What `tsrnn.nn.online.ChunkLoss` reads of a recording."""
-    mean, scale, known = _passed(model, params, learned)
+    mean, scale, known = passed(model, params, learned)
     unit = np.asarray(params["scale"])
     arrays = {
         "x": learned.x,
@@ -524,48 +248,21 @@ def _settings(model: AbstractOnline, params: Any, learned: _Learned, room: int, 
         "wide": scale / unit,
     }
     missing = {"x": np.nan, "last": 0.0, "age": 0.0, "elapsed": 1.0, "miss": np.nan, "wide": 1.0}
-    n = len(learned.x)
-    longer: dict[str, Any] = {}
+    n, longer = len(learned.x), {}
     for name, array in arrays.items():
-        longer[name] = (
-            jnp.asarray(np.full((room, *array.shape[1:]), missing[name], np.float32))
-            .at[:n]
-            .set(array.astype(np.float32))
-        )
-    ends = jnp.array([n - int(validation * n), n], jnp.int32)
-    return longer | {"unit": jnp.asarray(params["unit"]), "ends": ends}
+        longer[name] = np.full((room, *array.shape[1:]), missing[name], np.float32)
+        longer[name][:n] = array
+    ends = np.array([n - int(validation * n), n], np.int32)
+    settings: dict[str, Any] = jax.device_put(longer | {"unit": move_units(learned), "ends": ends})
+    return settings
 
 
 def _trimmed(
-    model: AbstractOnline, params: Any, learned: _Learned, settings: dict[str, Any], share: float
+    model: AbstractOnline, params: Any, learned: Learned, settings: dict[str, Any], share: float
 ) -> dict[str, Any]:
     """The settings without the share of the rows to learn from that was expected worst."""
-    mean, scale, known = _passed(model, params, learned)
+    mean, scale, known = passed(model, params, learned)
     off = np.where(known, np.abs(learned.sensors - mean) / scale, 0).max(axis=1)
     off[int(settings["ends"][0]) :] = 0
     worst = np.argsort(off, kind="stable")[len(off) - int(share * len(off)) :]
     return settings | {"miss": settings["miss"].at[worst].set(jnp.nan)}
-
-
-def _better(loss: ChunkLoss, net: Any, than: Any, valid: Any, settings: dict[str, Any]) -> bool:
-    """Whether validation rows are more likely under a network than under another."""
-    new, old = (evaluate(weights, *padded(valid), settings, loss_fn=loss) for weights in (net, than))
-    return bool(new < old)
-
-
-def _spread(off: NDArray[Any]) -> Floats:
-    """How far columns are off zero, in standard deviations of a normal one, a few gross errors not counted; (K,).
-
-    The median or, if larger (columns that mostly rest and sometimes jump), the 99 % quantile of the absolute values;
-    the largest where both are 0. NaN are left out; 0 where there is nothing else.
-    """
-    spread = np.zeros(off.shape[1])
-    for k, column in enumerate(np.abs(off).T):
-        seen = column[~np.isnan(column)]
-        if len(seen):
-            spread[k] = max(1.4826 * np.median(seen), np.quantile(seen, 0.99) / 2.576) or seen.max()
-    return spread
-
-
-def _arrays(tree: Any) -> dict[str, NDArray[Any]]:
-    return {name: np.asarray(leaf) for name, leaf in tree.items()}

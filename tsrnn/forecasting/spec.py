@@ -118,7 +118,7 @@ class SpecError(ValueError):
         super().__init__(message)
 
 
-def to_spec(model: AbstractForecaster) -> dict[str, Any]:
+def to_spec(model: AbstractForecaster | AbstractPredictor) -> dict[str, Any]:
     """A model's parameters as a plain mapping, every default written out.
 
     Examples
@@ -207,7 +207,8 @@ def value_from_spec(cls: type[T], given: Any, where: tuple[str | int, ...] = ())
     values = {}
     for key, value in given.items():
         at = (*where, key)
-        values[_known(key, names, at, f"parameter of {cls.__name__}")] = _checked(hints[key], value, at)
+        _known(key, names, at, f"parameter of {cls.__name__}")
+        values[key] = _checked(hints[key], value, at)
     try:
         return cls(**values)
     except ValueError as error:

@@ -3,7 +3,8 @@
 A row x holds K = C + F numbers, sensors before inputs, each in units of its own spread about its median, NaN where
 missing. A model is a frozen value of two pure functions: `AbstractOnline.expect` says what the sensors of the next row
 should be, and how surely, from what is carried; `AbstractOnline.feed` carries a row on. Both are functions of one row
-and of parameters in a dict: ``scale`` (C,), the scale of the departures one typical step ahead, and a model's own.
+and of parameters in a dict: ``scale`` (C,), that of what is missed one typical step ahead; ``low`` and ``high`` (C,),
+the bounds of usual values; and a model's own.
 """
 
 from abc import ABC, abstractmethod
@@ -14,13 +15,28 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from tsrnn.nn.cells import AbstractCell, GRUCell, LSTMCell
 from tsrnn.nn.distributions import Normal, StudentT
 from tsrnn.nn.scan import scan
 
-__all__ = ["AbstractOnline", "AutoRegressive", "Carry", "ChunkLoss", "Levels", "Persistent", "Recurrent", "run"]
+__all__ = [
+    "AbstractOnline",
+    "AutoRegressive",
+    "Carry",
+    "ChunkLoss",
+    "Levels",
+    "Persistent",
+    "Recurrent",
+    "before",
+    "chunk_starts",
+    "chunks",
+    "first_weights",
+    "run",
+    "symlog",
+]
 
 Params = Any
 """A dict of arrays and of such dicts."""
@@ -69,6 +85,12 @@ class AbstractOnline(ABC):
         widest = jnp.maximum(p["scale"], 1)
         scale = jnp.minimum(p["scale"] * jnp.sqrt(jnp.maximum(age, 1)), widest)
         return mean, jnp.where(seen, scale * jnp.exp(wider), widest)
+
+    def explain(
+        self, p: Params, carry: Carry, x: Float[Array, " K"], elapsed: Float[Array, ""]
+    ) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
+        """Mean and scale of the sensors in a row; only a model that reconstructs rows looks at it."""
+        return self.expect(p, carry, elapsed)
 
 
 @dataclass(frozen=True)
@@ -164,7 +186,7 @@ class Recurrent(AbstractOnline):
         }
         zeros = jnp.zeros(2 * n_sensors)
         return net | {"head": jnp.zeros((2 * self.hidden_size + 1, 2 * n_sensors)), "head_bias": zeros,
-            "tail": jnp.full(n_sensors, 2.0)}  # fmt: skip
+            "tail": jnp.full(n_sensors, 2.0, jnp.float32)}  # fmt: skip
 
     def start(self, p: Params, n_columns: int) -> Carry:
         """States of zero."""
@@ -209,7 +231,7 @@ class Recurrent(AbstractOnline):
         seen = ~jnp.isnan(x)
         values, moves = jnp.where(seen, x, 0), _move(last, age, x) / unit
         late = jnp.log(jnp.maximum(elapsed, 1e-3))
-        return jnp.concatenate([_symlog(values), _symlog(moves), seen.astype(jnp.float32), late[None]])
+        return jnp.concatenate([symlog(values), symlog(moves), seen.astype(jnp.float32), late[None]])
 
     def hidden(self, net: Params, xs: Float[Array, "B T I"]) -> Float[Array, "B T D"]:
         """``h`` of the uppermost layer after every row of sequences, from states of zero."""
@@ -239,21 +261,15 @@ class ChunkLoss:
 
     def __call__(self, net: Params, batch: Any, key: Any, settings: Params) -> tuple[Float[Array, ""], None]:
         """The loss."""
-        place, held_out = batch
-        split, end = settings["ends"]
+        _, held_out = batch
+        split, _ = settings["ends"]
         warm_up = self.steps // 8
-        least = jnp.where(held_out, jnp.maximum(split - warm_up, 0), 0)
-        most = jnp.maximum(jnp.where(held_out, end, split) - self.steps, 0)
-        least = jnp.minimum(least, most)
-        starts = least + (place * (most - least + 1).astype(place.dtype)).astype(jnp.int32)
-        starts = jnp.minimum(starts, most)
-
-        def part(name: str) -> Array:
-            return jax.vmap(lambda at: lax.dynamic_slice_in_dim(settings[name], at, self.steps))(starts)
-
-        elapsed, miss, wide = part("elapsed"), part("miss")[:, 1:], part("wide")[:, 1:]
+        starts = chunk_starts(batch, settings["ends"], self.steps, warm_up)
+        part = partial(chunks, starts=starts, steps=self.steps)
+        elapsed, miss, wide = part(settings["elapsed"]), part(settings["miss"])[:, 1:], part(settings["wide"])[:, 1:]
         read = jax.vmap(jax.vmap(partial(self.model.reading, settings["unit"])))
-        hs = self.model.hidden(net, read(part("last"), part("age"), part("x"), elapsed))
+        read_of = read(part(settings["last"]), part(settings["age"]), part(settings["x"]), elapsed)
+        hs = self.model.hidden(net, read_of)
         more, wider = jax.vmap(jax.vmap(partial(self.model.correction, net)))(hs[:, :-1], elapsed[:, 1:])
         at = starts[:, None] + jnp.arange(1, self.steps, dtype=jnp.int32)[None]
         warm = (at - starts[:, None] >= warm_up) | (starts[:, None] == 0)
@@ -268,69 +284,99 @@ class ChunkLoss:
         return jnp.where(counts, losses, 0).sum() / jnp.maximum(counts.sum(), 1).astype(losses.dtype), None
 
 
+@partial(jax.jit, static_argnames=("model", "n_columns", "n_sensors"))
+def first_weights(model: Any, seed: Int[Array, ""], n_columns: int, n_sensors: int) -> tuple[Params, PRNGKeyArray]:
+    """Fresh ``net`` of a model, and a key for what is drawn in training; one program."""
+    init_key, key = jax.random.split(jax.random.key(seed))
+    return model.init(init_key, n_columns, n_sensors), key
+
+
+def chunk_starts(batch: Any, ends: Int[Array, " 2"], steps: int, warm_up: int = 0) -> Int[Array, " B"]:
+    """First rows of chunks of a recording, from a batch and ends as in `ChunkLoss`."""
+    place, held_out = batch
+    split, end = ends
+    most = jnp.maximum(jnp.where(held_out, end, split) - steps, 0)
+    least = jnp.minimum(jnp.where(held_out, jnp.maximum(split - warm_up, 0), 0), most)
+    return jnp.minimum(least + (place * (most - least + 1).astype(place.dtype)).astype(jnp.int32), most)
+
+
+def chunks(rows: Float[Array, "L *axes"], starts: Int[Array, " B"], steps: int) -> Float[Array, "B steps *axes"]:
+    """So many rows from each of these places on."""
+    return jax.vmap(lambda at: lax.dynamic_slice_in_dim(rows, at, steps))(starts)
+
+
+def symlog(x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
+    """The identity near zero, a logarithm far from it."""
+    return jnp.sign(x) * jnp.log1p(jnp.abs(x))
+
+
+def before(model: AbstractOnline, p: Params, n_columns: int) -> Float[Array, " S"]:
+    """What `run` carries to the first row of a stream of so many columns."""
+    return ravel_pytree(model.start(p, n_columns))[0]
+
+
 @partial(jax.jit, static_argnames="model")
 def run(
     model: AbstractOnline,
     p: Params,
-    carry: Carry,
+    carry: Float[Array, " S"],
     rows: Float[Array, "N 1+K"],
-    n: Int[Array, ""],
-    limit: Float[Array, ""],
-    steps: Float[Array, ""],
-) -> tuple[Carry, Float[Array, "N 3C"]]:
-    """Expect each of the first ``n`` rows, then read it.
+    told: Float[Array, " 3"],
+) -> tuple[Float[Array, " S"], Float[Array, "N 3C"]]:
+    """Expect each of the first rows, then read it.
 
-    ``n`` is data, and the rows are always as many, so that there is one program whatever a stream is cut into.
+    How many they are is data, and ``rows`` always of one size, so that there is one program whatever a stream is cut
+    into. Few arrays go in and out, for each costs a call with a single row some microseconds.
 
     Parameters
     ----------
-    model, p, carry
-        The model, its parameters, and what is carried to the first row.
+    model, p
+        The model and its parameters.
+    carry : array of shape (S,)
+        What is carried to the first row, in one line; see `before`.
     rows : array of shape (N, 1 + K)
         The time elapsed, then the row.
-    n : int
-        How many of them are to be read.
-    limit, steps : float
-        A sensor so many scales off its mean is read as its mean, for so many typical steps.
+    told : array of shape (3,)
+        How many of them are to be read; and from how many scales off its mean a sensor is read as its mean instead, for
+        so many typical steps.
 
     Returns
     -------
-    carry : dict of arrays
+    carry : array of shape (S,)
         After the last of them.
     expected : array of shape (N, 3 C)
-        Mean, scale, and 1 where the mean was read; zeros after the first ``n``.
+        Mean, scale, and 1 where the mean was read; zeros in rows that are not to be read.
 
     Examples
     --------
-    >>> model, p = Persistent(), {"scale": jnp.ones(1)}
-    >>> rows, forever = jnp.array([[1.0, 0.5], [1.0, 2.0]]), jnp.asarray(jnp.inf)
-    >>> carry, expected = run(model, p, model.start(p, 1), rows, jnp.asarray(2), forever, forever)
-    >>> expected[:, 0].tolist(), carry["last"].tolist()
-    ([0.0, 0.5], [2.0])
+    >>> model, p = Persistent(), {"scale": jnp.ones(1), "low": -jnp.ones(1), "high": jnp.ones(1)}
+    >>> rows, told = jnp.array([[1.0, 0.5], [1.0, 2.0]]), jnp.array([2, jnp.inf, jnp.inf])
+    >>> carry, expected = run(model, p, before(model, p, 1), rows, told)
+    >>> expected[:, 0].tolist()
+    [0.0, 0.5]
     """
-    size = len(p["scale"])
+    size, (n, limit, steps) = len(p["scale"]), told
+    _, unravel = ravel_pytree(model.start(p, rows.shape[1] - 1))
 
     def body(t: Array, loop: tuple[Carry, Array]) -> tuple[Carry, Array]:
         carry, out = loop
         elapsed, x = rows[t, 0], rows[t, 1:]
-        mean, scale = model.expect(p, carry, elapsed)
+        mean, scale = model.explain(p, carry, x, elapsed)
         value = x[:size]
         missing, off = jnp.isnan(value), jnp.abs(value - mean) > limit * scale
         longer = jnp.where(carry["held"] < 0, jnp.where(off, 0, -1), carry["held"] + elapsed)
         since = jnp.where(missing | off, longer, -1)
         held = off & (since < steps)
-        carry = model.feed(p, carry, x.at[:size].set(jnp.where(held, mean, value)), elapsed) | {"held": since}
+        last = carry["last"][:size]  # where a model would run away on its own, it is kept among values that there were
+        usual = jnp.clip(mean, jnp.minimum(p["low"], last), jnp.maximum(p["high"], last))
+        carry = model.feed(p, carry, x.at[:size].set(jnp.where(held, usual, value)), elapsed) | {"held": since}
         return carry, out.at[t].set(jnp.concatenate([mean, scale, held.astype(mean.dtype)]))
 
-    result: tuple[Carry, Array] = lax.fori_loop(0, n, body, (carry, jnp.zeros((len(rows), 3 * size), jnp.float32)))
-    return result
+    expected = jnp.zeros((len(rows), 3 * size), jnp.float32)
+    carried, expected = lax.fori_loop(0, n.astype(jnp.int32), body, (unravel(carry), expected))
+    return ravel_pytree(carried)[0], expected
 
 
 def _move(last: Float[Array, " K"], age: Float[Array, " K"], x: Float[Array, " K"]) -> Float[Array, " K"]:
     """From the last value to this one, 0 where one of them is missing."""
     return jnp.where(jnp.isnan(x) | jnp.isinf(age), 0, x - last)
-
-
-def _symlog(x: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
-    """The identity near zero, a logarithm far from it."""
-    return jnp.sign(x) * jnp.log1p(jnp.abs(x))

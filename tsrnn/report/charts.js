@@ -34,7 +34,7 @@ const draw = (plot, traces, layout, zoomable = false) => {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: paint("--ink"), family: "inherit", size: 13 },
     margin: { l: 8, r: 8, t: 8, b: 8 }, height: 400, hovermode: "x", dragmode: touch ? false : "zoom",
     hoverlabel: { bgcolor: paint("--paper"), font: { color: paint("--ink") } },
-    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, showlegend: false,
+    legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", traceorder: "normal" }, showlegend: false,
     modebar: { bgcolor: "rgba(0,0,0,0)", color: paint("--muted"), activecolor: paint("--ink") },
   };
   const merged = { ...base, ...layout, xaxis: { ...axis, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis } };
@@ -157,6 +157,67 @@ const explorer = (data, controls, plot) => {
   return redraw;
 };
 
+const monitor = (data, controls, plot) => {
+  const sensor = menu(controls, "Sensor", data.sensors.map((one) => one.name), () => redraw());
+  const named = data.events.map((one) => `${one.id} ${one.kind}, ${one.start} (severity ${one.severity})`);
+  const event = menu(controls, "Event", ["all rows", ...named], () => choose(0));
+  const choose = (by) => {
+    event.selectedIndex = Math.min(Math.max(event.selectedIndex + by, 0), data.events.length);
+    const one = data.events[event.selectedIndex - 1];
+    if (one && one.sensor >= 0) sensor.selectedIndex = one.sensor;
+    redraw();
+  };
+  element("button", { type: "button", textContent: "\u2039", ariaLabel: "earlier event", onclick: () => choose(-1) }, controls);
+  element("button", { type: "button", textContent: "\u203a", ariaLabel: "later event", onclick: () => choose(1) }, controls);
+  const kinds = [...new Set(data.events.map((one) => one.kind))];
+  const stamp = (x) => (typeof x === "number" ? x : Date.parse(x.length > 10 ? `${x.replace(" ", "T")}Z` : x));
+  const text = (time, x) => (typeof x === "number" ? time : new Date(time).toISOString().replace("T", " ").slice(0, 19));
+
+  let shown = null;
+
+  const redraw = () => {
+    const { name, x, y, mean, low, high } = data.sensors[sensor.selectedIndex];
+    const band = { x, mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false };
+    const tint = (kind) => colour(1 + kinds.indexOf(kind));
+    const traces = [
+      { ...band, y: low }, { ...band, y: high, fill: "tonexty", fillcolor: faint(colour(0), 0.18) },
+      { x, y: mean, name: "expected", mode: "lines", line: { color: colour(0), width: 1.2 }, hovertemplate: "%{y:.5~g}" },
+      { x, y, name, mode: "lines", line: { color: paint("--ink"), width: 1.4 }, hovertemplate: "%{y:.5~g}" },
+      { x: data.x, y: data.score.map((value) => (value === null ? null : Math.max(value, 0.01))), name: "score", yaxis: "y2",
+        mode: "lines", line: { color: colour(0), width: 1.2 }, hovertemplate: "%{y:.3~g}", showlegend: false },
+      ...kinds.map((kind) => ({ x: [null], y: [null], name: kind, mode: "markers",
+        marker: { color: tint(kind), symbol: "square", size: 10 } })),
+    ];
+    const shapes = data.events.map((one) => ({ type: "rect", x0: one.start, x1: one.end, yref: "paper", y0: 0, y1: 1,
+      fillcolor: faint(tint(one.kind), 0.22), line: { width: 1, color: faint(tint(one.kind), 0.5) }, layer: "below" }));
+    shapes.push({ type: "line", xref: "paper", x0: 0, x1: 1, yref: "y2", y0: 1, y1: 1, line: { color: colour(1), width: 1 } });
+    const one = data.events[event.selectedIndex - 1];
+    const [first, last] = [stamp(x[0]), stamp(x[x.length - 1])];
+    const [from, to] = one ? [stamp(one.start), stamp(one.end)] : [first, last];
+    const edge = one ? Math.max(to - from, 30 * (last - first) / Math.max(x.length - 1, 1)) : 0;
+    const zoomed = shown === event.selectedIndex;  // another sensor or theme: the reader's own zoom stays
+    const range = zoomed ? plot.layout.xaxis.range : [text(from - edge, x[0]), text(to + edge, x[0])];
+    shown = event.selectedIndex;
+    const [left, right] = range.map(stamp);
+    const seen = [];
+    x.forEach((at, i) => {
+      if (stamp(at) < left || stamp(at) > right) return;
+      if (y[i] !== null) seen.push(y[i]);
+      if (mean[i] !== null) seen.push(mean[i]);
+    });
+    const [least, most] = seen.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
+    const air = 0.08 * (most - least || 1);
+    return draw(plot, traces, {
+      shapes, height: 520, showlegend: true,
+      xaxis: { range, anchor: "y2" },
+      yaxis: { domain: [0.32, 1], title: { text: name }, range: seen.length ? [least - air, most + air] : undefined },
+      yaxis2: { domain: [0, 0.26], type: "log", title: { text: "score" }, gridcolor: paint("--line"), automargin: true,
+        dtick: 1, zeroline: false },
+    }, true);
+  };
+  return redraw;
+};
+
 const start = async () => {
   const code = element("script", { textContent: await packedText("plotly") });
   document.head.append(code);
@@ -164,7 +225,7 @@ const start = async () => {
   const redraws = charts.map((data, i) => {
     const figure = document.getElementById(`chart-${i}`);
     const [controls, plot] = ["controls", "plot"].map((name) => figure.querySelector(`.${name}`));
-    return { curves, intervals, explorer }[data.type](data, controls, plot);
+    return { curves, intervals, explorer, monitor }[data.type](data, controls, plot);
   });
   const all = () => Promise.all(redraws.map((redraw) => redraw()));
   dark.addEventListener("change", all);

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Chart", "Curves", "Explorer", "Intervals", "library", "pack"]
+__all__ = ["Chart", "Curves", "Explorer", "Intervals", "Monitor", "library", "outline", "pack"]
 
 MAX_VALUES = 600_000
-"""Numbers that the forecasts on a page may hold: about four megabytes, of which packing leaves less than half."""
+"""Numbers that the charts on a page may hold: about four megabytes, of which packing leaves less than half."""
 
-MAX_CUTOFFS, MAX_SERIES = 40, 200
+MAX_CUTOFFS, MAX_SERIES, MAX_EVENTS = 40, 200, 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +202,107 @@ class Explorer:
         return {"x": _axis(pd.Series(stamps)), "y": numbers(y), "windows": blocks}
 
 
-Chart = Curves | Intervals | Explorer
+@dataclass(frozen=True, eq=False)
+class Monitor:
+    """Sensors over time with what was expected of them, the score below, events shaded; sensor and event are chosen.
+
+    Of more rows than a page can hold the lowest and the highest value of each stretch are kept, and all rows near the
+    most severe events.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``time_col`` and a column a sensor.
+    scores : DataFrame
+        The rows of ``table``: ``<sensor>-expected``, ``<sensor>-scale``, and ``score`` in multiples of the alarm line.
+    events : DataFrame
+        ``id, kind, start, end, severity, sensors``, in time order.
+    time_col : str
+        Column with the stamps.
+    sensors : sequence of str
+        Sensors to choose from.
+    width : float, default 3
+        Scales on either side of what was expected that are shaded.
+    heading, note : str, default ""
+        Above, and the first sentence of the caption, which goes on with what was left out.
+    """
+
+    table: pd.DataFrame
+    scores: pd.DataFrame
+    events: pd.DataFrame
+    time_col: str
+    sensors: Sequence[str]
+    width: float = 3.0
+    heading: str = ""
+    note: str = ""
+    kind: str = field(default="chart", init=False)
+
+    @property
+    def caption(self) -> str:
+        """What is shown, and what was left out."""
+        left = [self.note]
+        if len(self.table) > self._room:
+            left.append(
+                f"Of {len(self.table):,} rows the extremes of each stretch are here, and rows near severe events."
+            )
+        if len(self.events) > MAX_EVENTS:
+            left.append(f"The {MAX_EVENTS} most severe of {len(self.events):,} events are here.")
+        return " ".join(filter(None, left))
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the script draws."""
+        order = np.argsort(self.table[self.time_col].to_numpy(), kind="stable")
+        times = self.table[self.time_col].iloc[order].reset_index(drop=True)
+        worst = self.events.nlargest(MAX_EVENTS, "severity", keep="first")
+        near = self._near(times, worst)
+        shown = worst.sort_index()
+        sensors = []
+        for name in self.sensors:
+            value = self.table[name].to_numpy(np.float64)[order]
+            mean, scale = (self.scores[f"{name}-{what}"].to_numpy(np.float64)[order] for what in ("expected", "scale"))
+            rows = np.union1d(outline(value, self._room // 4), near)
+            lines = {"y": value, "mean": mean, "low": mean - self.width * scale, "high": mean + self.width * scale}
+            sensors.append(
+                {"name": name, "x": _axis(times.iloc[rows])} | {key: numbers(of[rows]) for key, of in lines.items()}
+            )
+        score = self.scores["score"].to_numpy(np.float64)[order]
+        rows = np.union1d(outline(score, self._room // 4), near)
+        events = shown[["id", "kind", "severity", "sensors"]].to_dict("records")
+        for event, start, end in zip(events, _axis(shown["start"]), _axis(shown["end"]), strict=True):
+            blamed = [i for i, name in enumerate(self.sensors) if event["sensors"].startswith(f"{name} ")]
+            event |= {
+                "start": start,
+                "end": end,
+                "severity": round(event["severity"]),
+                "sensor": max(blamed, default=-1),
+            }
+        return {
+            "type": "monitor", "sensors": sensors, "x": _axis(times.iloc[rows]), "score": numbers(score[rows]),
+            "events": events,
+        }  # fmt: skip
+
+    @property
+    def _room(self) -> int:
+        """Rows of each sensor that a page can hold."""
+        return max(200, MAX_VALUES // (5 * (len(self.sensors) + 1)))
+
+    def _near(self, times: "pd.Series[Any]", worst: pd.DataFrame) -> NDArray[np.int64]:
+        """Rows in and around events, the most severe ones first, as many as half of the room holds."""
+        if len(times) <= self._room:
+            return np.arange(len(times))
+        kept: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+        room = self._room // 2
+        starts, ends = (np.searchsorted(times, worst[name]).tolist() for name in ("start", "end"))
+        for start, end in zip(starts, ends, strict=True):
+            around = np.arange(max(0, start - 100), min(len(times), end + 100))
+            if len(around) <= room:
+                kept.append(around)
+                room -= len(around)
+        return np.unique(np.concatenate(kept))
+
+
+Chart = Curves | Intervals | Explorer | Monitor
 
 
 def packed(text: str) -> str:
@@ -226,6 +326,29 @@ def numbers(values: ArrayLike) -> list[float | None]:
     array = np.asarray(values, np.float64)
     seen = np.isfinite(array).tolist()
     return [float(f"{value:.6g}") if known else None for value, known in zip(array.tolist(), seen, strict=True)]
+
+
+def outline(heights: ArrayLike, n: int) -> NDArray[np.int64]:
+    """Rows that draw the same line with fewer points: the lowest and the highest of each of n stretches, in order.
+
+    Parameters
+    ----------
+    heights : array of shape (R,)
+        NaN where missing; kept where a stretch has nothing else.
+    n : int
+        Stretches; rows are all kept if they are at most four times as many.
+
+    Examples
+    --------
+    >>> outline([0, 1, 5, 1, 0, -3, 0, 0, 0, 7], n=2)
+    array([0, 2, 5, 9])
+    """
+    heights = np.asarray(heights, np.float64)
+    if len(heights) <= 4 * n:
+        return np.arange(len(heights))
+    bucket = np.arange(len(heights)) * n // len(heights)
+    first = np.flatnonzero(np.diff(bucket, prepend=-1))
+    return np.unique([np.lexsort((sign * heights, bucket))[first] for sign in (1, -1)])  # missing ones come last
 
 
 def _axis(values: "pd.Series[Any]") -> list[Any]:

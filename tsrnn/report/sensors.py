@@ -6,14 +6,90 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tsrnn.report.charts import outline
 from tsrnn.report.plots import COLOURS, INK, MUTED, styled
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_events"]
+__all__ = ["plot_events", "plot_sensor"]
 
 _BUCKETS = 1500  # about the width of a figure in pixels
+
+
+def plot_sensor(
+    table: pd.DataFrame,
+    scores: pd.DataFrame,
+    events: pd.DataFrame,
+    sensor: str,
+    *,
+    time_col: str = "ds",
+    width: float = 3.0,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Draw one sensor with what was expected of it, events shaded.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``time_col`` and the sensor; rows of a table that was scored.
+    scores : DataFrame
+        The same rows, with ``<sensor>-expected`` and ``<sensor>-scale``.
+    events : DataFrame
+        ``start``, ``end`` and ``kind``; those within the rows are drawn.
+    sensor : str
+        Its column.
+    time_col : str, default "ds"
+        Column with the stamps.
+    width : float, default 3
+        Scales on either side of what was expected that are shaded.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default a new figure.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"ds": [0, 1, 2], "flow": [1.0, 5.0, 1.0]})
+    >>> scores = pd.DataFrame({"flow-expected": [1.0] * 3, "flow-scale": [0.1] * 3})
+    >>> events = pd.DataFrame({"start": [1], "end": [1], "kind": ["spike"]})
+    >>> plot_sensor(table, scores, events, "flow").get_ylabel()
+    'flow'
+    """
+    import matplotlib.pyplot as plt
+
+    with styled():
+        if ax is None:
+            _, ax = plt.subplots(layout="constrained", figsize=(10, 3.2))
+        rows = np.argsort(table[time_col].to_numpy(), kind="stable")
+        rows = rows[outline(table[sensor].iloc[rows], _BUCKETS)]
+        times, mean, reach = (
+            table[time_col].iloc[rows],
+            scores[f"{sensor}-expected"].iloc[rows],
+            width * scores[f"{sensor}-scale"].iloc[rows],
+        )
+        ax.fill_between(times, mean - reach, mean + reach, color=COLOURS[0], alpha=0.18, linewidth=0)
+        ax.plot(times, mean, color=COLOURS[0], linewidth=1.0, label="expected")
+        ax.plot(times, table[sensor].iloc[rows], color=INK, linewidth=1.0, label="measured")
+        within = events[(events["end"] >= times.min()) & (events["start"] <= times.max())]
+        kinds = list(dict.fromkeys(within["kind"]))
+        for i, kind in enumerate(kinds):
+            for j, (start, end) in enumerate(
+                within.loc[within["kind"] == kind, ["start", "end"]].itertuples(index=False)
+            ):
+                colour, label = COLOURS[1 + i % (len(COLOURS) - 1)], kind if j == 0 else None
+                ax.axvspan(start, end, color=colour, alpha=0.25, linewidth=0.8, label=label)
+        values = table[sensor].iloc[rows]
+        low, high = (float(of) for of in (min(values.min(), mean.min()), max(values.max(), mean.max())))
+        if low < high:
+            ax.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+        ax.set_ylabel(sensor)
+        ax.margins(x=0.01)
+        ax.legend(loc="upper left", bbox_to_anchor=(0, 1.15), ncols=6)
+    return ax
 
 
 def plot_events(
@@ -81,12 +157,6 @@ def plot_events(
 
 
 def _thinned(times: "pd.Series[Any]", values: "pd.Series[Any]") -> "tuple[pd.Series[Any], pd.Series[Any]]":
-    """The lowest and the highest value of each stretch of rows: a line that looks the same with fewer points."""
-    if len(values) <= 4 * _BUCKETS:
-        return times, values
-    bucket = np.arange(len(values)) * _BUCKETS // len(values)
-    first = np.flatnonzero(np.diff(bucket, prepend=-1))
-    heights = values.to_numpy(dtype=np.float64)
-    extremes = [np.lexsort((sign * heights, bucket))[first] for sign in (1, -1)]  # missing ones come last
-    rows = np.sort(np.concatenate(extremes))
+    """A line that looks the same with fewer points."""
+    rows = outline(values, _BUCKETS)
     return times.iloc[rows], values.iloc[rows]
