@@ -33,11 +33,12 @@ from numpy.typing import NDArray
 
 from tsrnn.anomaly import AnomalyDetector
 from tsrnn.anomaly import evaluation as ev
+from tsrnn.anomaly.rules import Quality
 from tsrnn.data import read_csv
 from tsrnn.data.datasets import data_folder
 from tsrnn.data.synthetic import pump
 from tsrnn.forecasting.online import AutoRegression, RecurrentPredictor
-from tsrnn.forecasting.predictor import AbstractPredictor
+from tsrnn.forecasting.predictor import AbstractPredictor, Hold
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -276,8 +277,11 @@ def published(name: str) -> Detector:
 # Ours
 
 
-def ours(make: Callable[[int], AnomalyDetector], merge: int = 0) -> Detector:
-    """A detector for each recording, fitted on its training rows; alarms so many rows apart are one."""
+def ours(make: Callable[[int], AnomalyDetector], above: float = 1.0, settle: int = 0, padding: int = 0) -> Detector:
+    """A detector for each recording, fitted on its training rows.
+
+    Alarms are rows so many times above the line, but for the first rows of a stream to settle in, and with a padding.
+    """
 
     def answer(recordings: list[Recording], seed: int) -> list[Answer]:
         first = recordings[0]
@@ -288,18 +292,18 @@ def ours(make: Callable[[int], AnomalyDetector], merge: int = 0) -> Detector:
         for recording, detector in zip(recordings, detectors, strict=True):
             found = pd.concat([detector.score(recording.table[rows]) for rows in recording.streams])
             score = found["score"].fillna(0.0).to_numpy()
-            answers.append(Answer(found["severity"].to_numpy(), merged(score > 1, merge), onsets(score)))
+            alarms = score > above
+            for rows in recording.streams:
+                alarms[rows][:settle] = False
+            answers.append(Answer(found["severity"].to_numpy(), padded(alarms, padding), onsets(score)))
         return answers
 
     return answer
 
 
-def merged(alarms: Bools, gap: int) -> Bools:
-    starts, stops = ev.segments(alarms)
-    out = alarms.copy()
-    for stop, start in zip(stops[:-1], starts[1:], strict=True):
-        out[stop:start] |= start - stop <= gap
-    return out
+def padded(alarms: Bools, rows: int) -> Bools:
+    """Alarms with so many rows on both sides."""
+    return np.convolve(alarms, np.ones(2 * rows + 1), "same") > 0.5
 
 
 def onsets(scores: Floats, quiet: int = 100) -> Floats:
@@ -308,10 +312,38 @@ def onsets(scores: Floats, quiet: int = 100) -> Floats:
     return np.where(scores > before, scores, 0.0)
 
 
+PLAIN = Quality(stuck=False, units=False, counters=(), sentinels=())  # the model alone
+
+
 def record(predictor: AbstractPredictor) -> AnomalyDetector:
-    """Whatever is higher than ever: averaged errors, or the values themselves."""
+    """NAB: whatever is higher than ever, averaged errors or the values themselves."""
     return AnomalyDetector(
         predictor, scorers=("smooth", "high", "low"), threshold="record", span=50, calibration=0.7, hold=None
+    )
+
+
+def spot(predictor: AbstractPredictor) -> AnomalyDetector:
+    """SMAP: averaged errors of a predictor that does not follow what is 4 scales off, until 200 rows later."""
+    return AnomalyDetector(
+        predictor,
+        scorers=("smooth",),
+        threshold="spot",
+        span=50,
+        hold=Hold(4.0, 200.0),
+        false_alarms_per_week=3.0,
+        quality=PLAIN,
+    )
+
+
+def severity(predictor: AbstractPredictor, span: int) -> AnomalyDetector:
+    """GECCO and ranges of SMAP: averaged errors, every value read."""
+    return AnomalyDetector(predictor, scorers=("smooth",), span=span, hold=None, quality=PLAIN)
+
+
+def unrest(predictor: AbstractPredictor) -> AnomalyDetector:
+    """SKAB: averaged squares of errors, all sensors together."""
+    return AnomalyDetector(
+        predictor, scorers=("unrest",), severity="unrest", span=30, hold=None, false_alarms_per_week=7.0, quality=PLAIN
     )
 
 
@@ -331,10 +363,30 @@ DETECTORS: dict[str, dict[str, Detector]] = {
         "tsrnn, AR": ours(lambda seed: record(AutoRegression())),
         "tsrnn, LSTM": ours(lambda seed: record(lstm(seed))),
     },
-    "smap": {"random": random, "naive": naive},
-    "gecco": {"random": random, "naive": naive},
-    "skab": {"random": random, "naive": naive, "all ones": all_ones, "Mahalanobis": mahalanobis},
-    "clean": {},
+    "smap": {
+        "random": random,
+        "naive": naive,
+        "tsrnn, AR, events": ours(lambda seed: spot(AutoRegression()), above=1.6, settle=250, padding=100),
+        "tsrnn, AR, severity": ours(lambda seed: severity(AutoRegression(), 100)),
+    },
+    "gecco": {
+        "random": random,
+        "naive": naive,
+        "tsrnn, AR": ours(lambda seed: severity(AutoRegression(), 50)),
+        "tsrnn, LSTM": ours(lambda seed: severity(lstm(seed), 50)),
+    },
+    "skab": {
+        "random": random,
+        "naive": naive,
+        "all ones": all_ones,
+        "Mahalanobis": mahalanobis,
+        "tsrnn, AR": ours(lambda seed: unrest(AutoRegression(3))),
+        "tsrnn, LSTM": ours(lambda seed: unrest(lstm(seed))),
+    },
+    "clean": {
+        "tsrnn, AR": ours(lambda seed: AnomalyDetector(AutoRegression())),
+        "tsrnn, LSTM": ours(lambda seed: AnomalyDetector(lstm(seed))),
+    },
 }
 DRAWN = ("random", "tsrnn, LSTM")  # the others give the same whatever the seed
 

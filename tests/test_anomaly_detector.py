@@ -16,7 +16,7 @@ from tsrnn.anomaly.thresholds import THRESHOLDS
 from tsrnn.data import DataError, read_csv
 from tsrnn.data.synthetic import pump
 from tsrnn.forecasting.online import AutoRegression, MovingAverage, Persistence, RecurrentPredictor
-from tsrnn.forecasting.predictor import AbstractPredictor
+from tsrnn.forecasting.predictor import AbstractPredictor, Hold
 
 
 def machine(n=1500, seed=0):
@@ -355,6 +355,16 @@ def test_rules_that_are_given_reach_the_events(fitted):
     detector = AnomalyDetector(Persistence(), quality=Quality(ranges={"flow": (0, 25)})).fit(df[:1000])
     events = detector.detect(broken)
     assert list(zip(events["kind"], events["sensors"], strict=True)) == [("range", "flow 100 %")]
+
+
+def test_a_hold_is_taken_as_it_is_and_lines_are_drawn_under_it():
+    df = machine(1500)
+    strict = AnomalyDetector(Persistence(), hold=Hold(1.0, 50)).fit(df)
+    loose = AnomalyDetector(Persistence(), hold=None).fit(df)
+    assert strict.hold_ == Hold(1.0, 50)
+    assert loose.hold_ == Hold()
+    assert strict.scorers_["mahalanobis"].scale.max() > loose.scorers_["mahalanobis"].scale.max()
+    assert (strict.score(df[900:])["score"] > 1).mean() < 0.02
 
 
 @pytest.mark.parametrize("threshold", sorted(THRESHOLDS))

@@ -90,9 +90,10 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         Share of the training rows, the last ones, that the predictor does not learn from.
     false_alarms_per_week : float, default 1.0
         How many alarms healthy rows may raise, all scorers together. Where times are integers a row counts as a minute.
-    hold : str, float or None, default 1440
+    hold : str, float, Hold or None, default 1440
         During an alarm the predictor reads its own expectation, so that a fault does not become the new normal; after
-        this time (text like ``"6h"``, or typical steps) a new level is accepted. None reads every value.
+        this time (text like ``"6h"``, or typical steps) a new level is accepted. None reads every value; a `Hold` also
+        says from how many scales on a value is not read.
     contamination : float, optional
         scikit-learn's: `predict` then calls this share of the training rows outliers, instead of those in alarm.
 
@@ -141,7 +142,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         span: int = 60,
         calibration: float = 0.3,
         false_alarms_per_week: float = 1.0,
-        hold: str | float | None = 1440.0,
+        hold: str | float | Hold | None = 1440.0,
         contamination: float | None = None,
     ) -> None:
         self.predictor = predictor
@@ -502,7 +503,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         every = self.week_ / self.quality_.interval / self.false_alarms_per_week
         off = highest(np.abs(evidence.deviations[settled]).T)
         limit = np.inf if self.hold is None else max(4.0, ReturnLevel.fit(off, every, self.span).height)
-        self.hold_ = Hold(float(limit), self._hold_steps())
+        self.hold_ = self.hold if isinstance(self.hold, Hold) else Hold(float(limit), self._hold_steps())
+        _, expected = predictor.step(predictor.start(), observed, self.hold_)  # as of rows that are scored later
+        evidence = self._evidence(observed, expected)
         self.scorers_: dict[str, AbstractScorer] = {}
         self.thresholds_: dict[str, AbstractThreshold] = {}
         chosen = [(name, name, self.threshold) for name in self.scorers]
@@ -530,7 +533,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     def _hold_steps(self) -> float:
         interval = self.quality_.interval
-        return np.inf if self.hold is None else duration(self.hold, interval, "hold") / interval
+        if self.hold is None or isinstance(self.hold, Hold):
+            return np.inf
+        return duration(self.hold, interval, "hold") / interval
 
     def _kinds(self) -> list[str]:
         return [SCORERS[name].kind for name in self.scorers]
