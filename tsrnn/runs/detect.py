@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 
 from tsrnn.anomaly import AnomalyDetector, training_rows
 from tsrnn.anomaly.events import EventRules
@@ -180,10 +182,10 @@ def _score(
     state, place, found, n = begin.state, begin.place, [], 0
     unwatched: list[str] = []
     fitted_until = None
-    with (part / "scores.csv").open("w", encoding="utf-8", newline="") as file:
+    with (part / "scores.csv").open("wb") as file:
         for chunk, place in read_chunks(table, place=begin.place, **model.reading):  # noqa: B007  of the last chunk
             state, told, closed, flags = scored(model, state, chunk)
-            told.to_csv(file, index=False, header=not n)
+            _append(file, told, header=not n)
             envelope.add(told)
             findings.add(chunk, flags)
             content.add(chunk)
@@ -234,6 +236,15 @@ def _score(
         ],
     )
     return Carried(state, place)
+
+
+def _append(file: IO[bytes], told: pd.DataFrame, *, header: bool) -> None:
+    """Rows of a CSV file, as pandas would write them in ten times the time."""
+    if header:
+        file.write(told[:0].to_csv(index=False).encode())
+    texts = {str(name): told[name].map(str) for name in told.select_dtypes(["datetime", "datetimetz"])}
+    table = pa.Table.from_pandas(told.assign(**texts), preserve_index=False)
+    pyarrow.csv.write_csv(table, file, pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed"))
 
 
 def build_detector(config: DetectConfig) -> AnomalyDetector:
