@@ -476,10 +476,13 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
                 "calibrate on."
             )
         known = len(rows.times) - held
+        stamped = pd.api.types.is_datetime64_any_dtype(stamps)
+        if not stamped:
+            self._check_durations()
         self.quality_ = (self.quality or Quality()).fit(_first(rows, known), self.columns_.sensors)
         _, verdict = self.quality_.step(self.quality_.start(), rows)
         self.notes_ = [*notes, *describe(df, verdict.flags, self.columns_)]
-        self.week_ = _WEEK if pd.api.types.is_datetime64_any_dtype(stamps) else _WEEK_OF_ROWS * self.quality_.interval
+        self.week_ = _WEEK if stamped else _WEEK_OF_ROWS * self.quality_.interval
         return _Prepared(self, rows, verdict.flags, _observed(rows, verdict), known)
 
     def _calibrate(self, prepared: _Prepared, predictor: AbstractPredictor) -> None:
