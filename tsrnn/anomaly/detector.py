@@ -485,6 +485,15 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.week_ = _WEEK if stamped else _WEEK_OF_ROWS * self.quality_.interval
         return _Prepared(self, rows, verdict.flags, _observed(rows, verdict), known)
 
+    def _check_durations(self) -> None:
+        """Raise where text says how long something is and times are integers."""
+        quality, events = self.quality or Quality(), self.events or EventRules()
+        stuck = quality.stuck.values() if isinstance(quality.stuck, Mapping) else [quality.stuck]
+        given = [("hold", self.hold), ("max_gap", quality.max_gap), *(("stuck", one) for one in stuck)]
+        for name, value in [*given, *vars(events).items()]:
+            if isinstance(value, str):
+                raise ValueError(f"{name}={value!r}: the times of the table are integers; give a number of steps.")
+
     def _calibrate(self, prepared: _Prepared, predictor: AbstractPredictor) -> None:
         """Fit scorers, thresholds and the limit of holding on rows that the predictor has not learned from."""
         rows, observed = prepared.rows, prepared.observed
