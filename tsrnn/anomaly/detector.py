@@ -293,8 +293,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             columns[f"{sensor}-score"], columns[f"{sensor}-flags"] = height, flags
         columns |= {"score": judged.score, "p": judged.p, "severity": judged.severity}
         kinds = np.array([*self._kinds(), ""], dtype=object)
-        columns["kind"] = kinds[judged.lead]
-        return pd.DataFrame(columns, index=stamps.index).astype({"kind": "str"})
+        columns["kind"] = pd.array(kinds[judged.lead], dtype="str")
+        return pd.DataFrame(columns, index=stamps.index)
 
     def score(self, df: pd.DataFrame, state: State | None = None) -> pd.DataFrame:
         """How abnormal every row is.
