@@ -28,10 +28,10 @@ Floats = NDArray[np.float64]
 Side = Literal["both", "upper", "lower"]
 
 _SIDES = {"both": 0, "upper": 1, "lower": -1}
+_LEAST_LINE = 1e-9  # where all calibration scores are 0, as of a constant sensor, anything is an alarm
 _MIN_CALIBRATION = 30  # rows; scales and an alarm line from fewer are guesswork
 _WEEK = 7 * 24 * 3600 * 10**9  # nanoseconds
 _WEEK_OF_ROWS = 7 * 24 * 60  # where times are integers
-_LEAST = 1e-6  # height of an alarm line; where all healthy scores are 0 it would be 0
 _SEVERITY = "severity"  # the smooth score's key among scorers and thresholds
 _FITTED = (
     "columns_",
@@ -263,7 +263,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             parts[own], found = scorer.step(parts[own], evidence)
             score = joint_score(found)
             parts[line], drawn = self.thresholds_[name].step(parts[line], score)
-            height = np.maximum(drawn.height, _LEAST)
+            height = np.maximum(drawn.height, _LEAST_LINE)
             joint[name], p[name] = score / height, drawn.p
             single[name] = np.sqrt(found) / height[:, None]
         smooth = joint.pop(_SEVERITY)
