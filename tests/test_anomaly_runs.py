@@ -144,10 +144,36 @@ def test_after_a_crash_each_row_is_told_once(folder, tmp_path, monkeypatch, want
     check(out, wanted)
 
 
-def test_what_is_not_told_of_in_the_state_is_kept(folder, tmp_path):
-    (tmp_path / "told.jsonl").write_text("{}\n")
-    with pytest.raises(ConfigError, match=r"holds lines that .* does not know of"):
-        watch(folder / "b.csv", folder / "m.tsrnn", tmp_path / "s.state", out=tmp_path / "told.jsonl")
+def test_lines_that_a_state_does_not_know_of_are_kept(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(watching.time, "sleep", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    told, other, state = tmp_path / "told.jsonl", tmp_path / "other.jsonl", tmp_path / "s.state"
+    for path in (told, other):
+        path.write_text("{}\n")
+        with pytest.raises(ConfigError, match=r"holds lines that the state does not know of"):
+            watch(folder / "b.csv", folder / "m.tsrnn", state, out=path)
+        told.unlink(missing_ok=True)
+        watch(folder / "b.csv", folder / "m.tsrnn", state, out=told)
+    assert other.read_text() == "{}\n"
+
+
+@pytest.mark.parametrize("first", ["_write", "scored"])
+def test_a_crash_in_the_first_batch_leaves_nothing_behind(folder, tmp_path, monkeypatch, wanted, first):
+    real, calls = getattr(watching, first), [0]
+
+    def mortal(*args, **kwargs):
+        calls[0] += 1
+        found = real(*args, **kwargs)
+        if calls[0] == 1:
+            raise Killed
+        return found
+
+    monkeypatch.setattr(watching, first, mortal)
+    monkeypatch.setattr(watching.time, "sleep", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    arguments = folder / "b.csv", folder / "m.tsrnn", tmp_path / "s.state"
+    with pytest.raises(Killed):
+        watch(*arguments, out=tmp_path / "told.jsonl")
+    watch(*arguments, out=tmp_path / "told.jsonl")
+    check(tmp_path / "told.jsonl", wanted)
 
 
 def test_standard_input_is_told_line_by_line(folder, tmp_path, wanted):

@@ -195,6 +195,15 @@ class TestHold:
             np.testing.assert_allclose(expected.mean[200:, 0], 160, atol=10)
 
 
+def test_gross_errors_do_not_draw_the_line():
+    rng = np.random.default_rng(0)
+    x = np.sin(np.arange(2000) / 5) + 0.02 * rng.normal(size=2000)
+    dirty = np.where(rng.random(2000) < 0.004, 9999.0, x)
+    clean, robust = (AutoRegression(order=6).fit(rows(values)) for values in (x, dirty))
+    missed = [np.median(np.abs(passed(model, rows(x))[1].mean[:, 0] - x)[10:]) for model in (clean, robust)]
+    assert missed[1] < 1.3 * missed[0]
+
+
 def test_a_model_that_runs_away_is_kept_among_usual_values():
     growth = 1.02 ** np.arange(200)
     model = AutoRegression(order=2, ridge=1e-6).fit(rows(growth))

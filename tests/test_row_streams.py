@@ -78,8 +78,10 @@ class TestChunks:
             packed.write(HEADER + "".join(LINES))
         table.to_csv(tmp_path / "b.csv", index=False)
         table.to_parquet(tmp_path / "c.parquet")
-        found = whole(tmp_path, 8)
+        found = whole(tmp_path, 8, delimiter=None)
         np.testing.assert_array_equal(found["flow"], np.tile(table["flow"], 3))
+        with pytest.raises(DataError, match="is Parquet, for which decimal means nothing"):
+            whole(tmp_path / "c.parquet", decimal=",")
         assert (found["ds"].to_numpy() == np.tile(table["ds"].to_numpy(), 3)).all()
 
     def test_the_first_chunk_says_the_layout_of_the_stamps(self, file):

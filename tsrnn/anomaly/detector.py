@@ -296,8 +296,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             columns[f"{sensor}-score"], columns[f"{sensor}-flags"] = height, flags
         columns |= {"score": judged.score, "p": judged.p, "severity": judged.severity}
         kinds = np.array([*self._kinds(), ""], dtype=object)
-        columns["kind"] = kinds[judged.lead]
-        return pd.DataFrame(columns, index=stamps.index).astype({"kind": "str"})
+        columns["kind"] = pd.array(kinds[judged.lead], dtype="str")
+        return pd.DataFrame(columns, index=stamps.index)
 
     def score(self, df: pd.DataFrame, state: State | None = None) -> pd.DataFrame:
         """How abnormal every row is.
@@ -479,11 +479,23 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
                 "calibrate on."
             )
         known = len(rows.times) - held
+        stamped = pd.api.types.is_datetime64_any_dtype(stamps)
+        if not stamped:
+            self._check_durations()
         self.quality_ = (self.quality or Quality()).fit(_first(rows, known), self.columns_.sensors)
         _, verdict = self.quality_.step(self.quality_.start(), rows)
         self.notes_ = [*notes, *describe(df, verdict.flags, self.columns_)]
-        self.week_ = _WEEK if pd.api.types.is_datetime64_any_dtype(stamps) else _WEEK_OF_ROWS * self.quality_.interval
+        self.week_ = _WEEK if stamped else _WEEK_OF_ROWS * self.quality_.interval
         return _Prepared(self, rows, verdict.flags, _observed(rows, verdict), known)
+
+    def _check_durations(self) -> None:
+        """Raise where text says how long something is and times are integers."""
+        quality, events = self.quality or Quality(), self.events or EventRules()
+        stuck = quality.stuck.values() if isinstance(quality.stuck, Mapping) else [quality.stuck]
+        given = [("hold", self.hold), ("max_gap", quality.max_gap), *(("stuck", one) for one in stuck)]
+        for name, value in [*given, *vars(events).items()]:
+            if isinstance(value, str):
+                raise ValueError(f"{name}={value!r}: the times of the table are integers; give a number of steps.")
 
     def _calibrate(self, prepared: _Prepared, predictor: AbstractPredictor) -> None:
         """Fit scorers, thresholds and the limit of holding on rows that the predictor has not learned from."""

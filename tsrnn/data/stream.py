@@ -323,8 +323,8 @@ def _text(file: Path, rows: int | None, place: Place, reading: Reading) -> Itera
 
 
 def _parquet(file: Path, rows: int | None, place: Place, reading: Reading) -> Iterator[tuple[pd.DataFrame, Place]]:
-    text = ("delimiter", "decimal", "encoding")
-    validation.check_parquet(file, text, [name in reading for name in text])
+    usual = {"delimiter": None, "decimal": ".", "encoding": "utf-8"}
+    validation.check_parquet(file, [*usual], [reading.get(name, value) != value for name, value in usual.items()])
     time_col, start = reading.get("time_col", "ds"), 0
     try:
         batches = pq.ParquetFile(file).iter_batches(rows or 65_536)

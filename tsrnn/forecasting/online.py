@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsrnn.forecasting.regression import regressed
-from tsrnn.forecasting.streams import AbstractOnlinePredictor, Learned, move_units, passed, scale_of, trained
+from tsrnn.forecasting.streams import AbstractOnlinePredictor, Learned, passed, scale_of, trained
 from tsrnn.nn.online import AbstractOnline, AutoRegressive, ChunkLoss, Levels, Persistent, Recurrent, first_weights
 
 __all__ = ["AutoRegression", "MovingAverage", "Persistence", "RecurrentPredictor"]
@@ -204,7 +204,7 @@ class RecurrentPredictor(AbstractOnlinePredictor):
         model = self._model
         room = max(self.chunk, 1 << (max(len(one.x) for one in learned) - 1).bit_length())
         net, key = first_weights(model, np.uint32(self.random_state), learned[0].x.shape[1], learned[0].n_sensors)
-        params = [one | {"unit": move_units(rows), "net": net} for one, rows in zip(base, learned, strict=True)]
+        params = [one | {"net": net} for one in base]
         settings = [
             _settings(linear._model, p, rows, room, self.validation) for p, rows in zip(base, learned, strict=True)
         ]
@@ -253,7 +253,7 @@ def _settings(model: AbstractOnline, params: Any, learned: Learned, room: int, v
         longer[name] = np.full((room, *array.shape[1:]), missing[name], np.float32)
         longer[name][:n] = array
     ends = np.array([n - int(validation * n), n], np.int32)
-    settings: dict[str, Any] = jax.device_put(longer | {"unit": move_units(learned), "ends": ends})
+    settings: dict[str, Any] = jax.device_put(longer | {"unit": params["unit"], "ends": ends})
     return settings
 
 
@@ -263,6 +263,7 @@ def _trimmed(
     """The settings without the share of the rows to learn from that was expected worst."""
     mean, scale, known = passed(model, params, learned)
     off = np.where(known, np.abs(learned.sensors - mean) / scale, 0).max(axis=1)
-    off[int(settings["ends"][0]) :] = 0
-    worst = np.argsort(off, kind="stable")[len(off) - int(share * len(off)) :]
+    n = int(settings["ends"][0])
+    off[n:] = 0
+    worst = np.argsort(off, kind="stable")[len(off) - int(share * n) :]
     return settings | {"miss": settings["miss"].at[worst].set(jnp.nan)}

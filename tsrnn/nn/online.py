@@ -23,6 +23,7 @@ from tsrnn.nn.distributions import Normal, StudentT
 from tsrnn.nn.scan import scan
 
 __all__ = [
+    "FAR",
     "AbstractOnline",
     "AutoRegressive",
     "Carry",
@@ -44,6 +45,9 @@ Params = Any
 Carry = dict[str, Array]
 """``last`` (K,): the value last seen, 0 before; ``age`` (K,): typical steps since then, infinite before; ``held`` (C,):
 typical steps for which a sensor has been beyond the limit, -1 where it is not; and what a model carries."""
+
+FAR = 10.0
+"""Spreads off the median, and units of a move, that count at the most in a linear model."""
 
 _WIDER, _NARROWER = 3.0, 1.5
 """Bounds of what a network may add to the logarithm of a scale, and take from it: what it has seen to be still for long
@@ -132,8 +136,10 @@ class Levels(AbstractOnline):
 class AutoRegressive(AbstractOnline):
     """Departures linear in the last values and in the last ``order - 1`` moves of all columns.
 
-    A move is the difference of a value from the one before it, 0 where there is none. Parameters beside ``scale``:
-    ``weights`` (order * K, C) and ``bias`` (C,). Carried are the ``moves`` (order - 1, K), the newest first.
+    A move is the difference of a value from the one before it, 0 where there is none. Values and moves, these in units
+    of their own, count up to `FAR`: gross errors neither draw the line while it is learned nor throw the rows after
+    them off it. Parameters: ``weights`` (order * K, C), ``bias`` (C,) and ``unit`` (K,), that of the moves. Carried are
+    the ``moves`` (order - 1, K), the newest first.
     """
 
     order: int
@@ -146,8 +152,9 @@ class AutoRegressive(AbstractOnline):
         self, p: Params, carry: Carry, elapsed: Float[Array, ""]
     ) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
         """The linear function."""
-        features = jnp.concatenate([carry["last"], carry["moves"].ravel()])
-        return features @ p["weights"] + p["bias"], jnp.zeros_like(p["scale"])
+        features = jnp.concatenate([carry["last"], (carry["moves"] / p["unit"][None]).ravel()])
+        departure = jnp.clip(features, -FAR, FAR) @ p["weights"] + p["bias"]
+        return p["unit"][: len(departure)] * departure, jnp.zeros_like(p["scale"])
 
     def feed(self, p: Params, carry: Carry, x: Float[Array, " K"], elapsed: Float[Array, ""]) -> Carry:
         """The newest move in, the oldest out."""
@@ -159,7 +166,7 @@ class AutoRegressive(AbstractOnline):
 class Recurrent(AbstractOnline):
     """What a recurrent network adds to an `AutoRegressive` model, which it holds with its parameters.
 
-    The network reads of every column its value, its move in units of ``unit`` (K,), both on a logarithmic scale, and
+    The network reads of every column its value and its move, both on a logarithmic scale, and
     whether it was there; and the logarithm of the time elapsed. From its ``h`` and the time that will have elapsed come
     a departure in units of ``scale`` and a factor on it, sensor by sensor; both are nothing at first. Its weights are
     ``net``: ``layer_0`` ..., ``head`` (2 D + 1, 2 C), ``head_bias``, and ``tail`` (C,), which gives the degrees of

@@ -71,12 +71,15 @@ class Carried:
     state : dict of arrays
     place : Place
         In what was read.
+    out : str, optional
+        The file in which it was told of these rows.
     written : int, default 0
-        Bytes of what was told about it.
+        Bytes of that file that are about them.
     """
 
     state: State
     place: Place
+    out: str | None = None
     written: int = 0
 
     @classmethod
@@ -96,9 +99,9 @@ class Carried:
                 f"the state in {path} was not made by the model in {model.path}. Name the model that it goes on from, "
                 "or another file with --state to begin with the state that is saved in the model."
             )
-        return cls(saved["state"], Place(**saved["place"]), saved["written"])
+        return cls(saved["state"], Place(**saved["place"]), saved["out"], saved["written"])
 
     def save(self, path: str | Path, model: Model) -> None:
         """Write the state file, whole or not at all."""
-        document = {"model": model.digest, "state": self.state, "place": self.place._asdict(), "written": self.written}
-        artifact.write(path, document)
+        fields = {"state": self.state, "place": self.place._asdict(), "out": self.out, "written": self.written}
+        artifact.write(path, {"model": model.digest, **fields})

@@ -66,11 +66,12 @@ def watch(
         If there is no such file.
     """
     known = Model.load(model, reading or {})
-    carried = Carried.load(state, known)
+    carried = _begun(Carried.load(state, known), out)
+    carried.save(state, known)
     stamps, arrived, detector = None, time.monotonic_ns(), known.detector
     with (
         _patience() as stop,
-        _lines(out, carried, state) as lines,
+        _lines(carried) as lines,
         Follower(source, carried.place, **known.reading) as follower,
     ):
         while not stop.asked:
@@ -82,7 +83,7 @@ def watch(
                 after, told, closed, _ = scored(known, carried.state, chunk)
                 stamps, arrived = told[detector.columns_.time_col], time.monotonic_ns()
                 _write(lines, _json_lines(told, detector.stamped([closed], stamps)), sync=out is not None)
-                carried = Carried(after, follower.place, 0 if out is None else lines.tell())
+                carried = replace(carried, state=after, place=follower.place, written=_length(lines, carried))
                 carried.save(state, known)
             elif follower.ended:
                 break
@@ -90,7 +91,7 @@ def watch(
                 late = detector.overdue(carried.state, time.monotonic_ns() - arrived)
                 if len(late):
                     _write(lines, _json_lines(None, detector.stamped([late], stamps)), sync=out is not None)
-                    carried = replace(carried, written=0 if out is None else lines.tell())
+                    carried = replace(carried, written=_length(lines, carried))
                     carried.save(state, known)
                     stamps = None  # it is told once
 
@@ -109,21 +110,35 @@ def _write(lines: IO[bytes], text: str, *, sync: bool) -> None:
         os.fsync(lines.fileno())
 
 
-@contextmanager
-def _lines(out: str | Path | None, carried: Carried, state: str | Path) -> Iterator[IO[bytes]]:
-    """Where lines go on; in a file, behind those that the state knows of."""
+def _begun(carried: Carried, out: str | Path | None) -> Carried:
+    """A state that knows where lines are written to."""
     if out is None:
+        return replace(carried, out=None, written=0)
+    path = Path(out).resolve()
+    if carried.out == str(path):
+        return carried
+    if path.exists() and path.stat().st_size:
+        raise ConfigError(f"{out} holds lines that the state does not know of; name another file, or remove it.")
+    return replace(carried, out=str(path), written=0)
+
+
+@contextmanager
+def _lines(carried: Carried) -> Iterator[IO[bytes]]:
+    """Where lines go on; in a file, behind those that the state knows of."""
+    if carried.out is None:
         yield sys.stdout.buffer
         return
-    path = Path(out)
+    path = Path(carried.out)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
-    if path.stat().st_size > 0 and not Path(state).exists():
-        raise ConfigError(f"{path} holds lines that {state} does not know of; name another file, or remove it.")
     with path.open("r+b") as file:
         file.truncate(carried.written)
         file.seek(carried.written)
         yield file
+
+
+def _length(lines: IO[bytes], carried: Carried) -> int:
+    return 0 if carried.out is None else lines.tell()
 
 
 class _Stop:
