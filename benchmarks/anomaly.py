@@ -31,10 +31,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tsrnn.anomaly import AnomalyDetector
 from tsrnn.anomaly import evaluation as ev
 from tsrnn.data import read_csv
 from tsrnn.data.datasets import data_folder
 from tsrnn.data.synthetic import pump
+from tsrnn.forecasting.online import AutoRegression, RecurrentPredictor
+from tsrnn.forecasting.predictor import AbstractPredictor
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -270,28 +273,82 @@ def published(name: str) -> Detector:
     return answer
 
 
+# Ours
+
+
+def ours(make: Callable[[int], AnomalyDetector], merge: int = 0) -> Detector:
+    """A detector for each recording, fitted on its training rows; alarms so many rows apart are one."""
+
+    def answer(recordings: list[Recording], seed: int) -> list[Answer]:
+        first = recordings[0]
+        inputs = [name for name in first.table if name not in ("ds", *first.sensors)]
+        tables = [recording.table[: recording.n_train] for recording in recordings]
+        detectors = make(seed).fit_each(tables, sensors=first.sensors, inputs=inputs)
+        answers = []
+        for recording, detector in zip(recordings, detectors, strict=True):
+            found = pd.concat([detector.score(recording.table[rows]) for rows in recording.streams])
+            score = found["score"].fillna(0.0).to_numpy()
+            answers.append(Answer(found["severity"].to_numpy(), merged(score > 1, merge), onsets(score)))
+        return answers
+
+    return answer
+
+
+def merged(alarms: Bools, gap: int) -> Bools:
+    starts, stops = ev.segments(alarms)
+    out = alarms.copy()
+    for stop, start in zip(stops[:-1], starts[1:], strict=True):
+        out[stop:start] |= start - stop <= gap
+    return out
+
+
+def onsets(scores: Floats, quiet: int = 100) -> Floats:
+    """Scores that are higher than those of the rows before; 0 elsewhere, so that an event is reported once."""
+    before = pd.Series(scores).shift(fill_value=0.0).rolling(quiet, min_periods=1).max().to_numpy()
+    return np.where(scores > before, scores, 0.0)
+
+
+def record(predictor: AbstractPredictor) -> AnomalyDetector:
+    """Whatever is higher than ever: averaged errors, or the values themselves."""
+    return AnomalyDetector(
+        predictor, scorers=("smooth", "high", "low"), threshold="record", span=50, calibration=0.7, hold=None
+    )
+
+
+def lstm(seed: int) -> RecurrentPredictor:
+    return RecurrentPredictor(hidden_size=32, max_steps=300, random_state=seed)
+
+
 PUBLISHED = (
     *("ARTime", "contextOSE", "numenta", "htmjava", "numentaTM", "earthgeckoSkyline", "knncad", "relativeEntropy"),
     *("randomCutForest", "twitterADVec", "skyline", "windowedGaussian", "expose", "bayesChangePt"),
 )
 DETECTORS: dict[str, dict[str, Detector]] = {
-    "nab": {"random": random, "naive": naive} | {name: published(name) for name in PUBLISHED},
+    "nab": {
+        "random": random,
+        "naive": naive,
+        **{name: published(name) for name in PUBLISHED},
+        "tsrnn, AR": ours(lambda seed: record(AutoRegression())),
+        "tsrnn, LSTM": ours(lambda seed: record(lstm(seed))),
+    },
     "smap": {"random": random, "naive": naive},
     "gecco": {"random": random, "naive": naive},
     "skab": {"random": random, "naive": naive, "all ones": all_ones, "Mahalanobis": mahalanobis},
     "clean": {},
 }
-DRAWN = ("random",)  # the others give the same whatever the seed
+DRAWN = ("random", "tsrnn, LSTM")  # the others give the same whatever the seed
 
 
 # The table
 
 
-def run(name: str, n_seeds: int, quick: bool) -> dict[str, dict[str, list[float]]]:
+def run(name: str, n_seeds: int, quick: bool, only: list[str] | None) -> dict[str, dict[str, list[float]]]:
     """Metrics of each detector, a list over seeds."""
     recordings = list(SETS[name](data_folder()))[: 3 if quick else None]
     table: dict[str, dict[str, list[float]]] = {}
     for detector, answer in DETECTORS[name].items():
+        if only and detector not in only:
+            continue
         for seed in range(n_seeds if detector in DRAWN else 1):
             for metric, value in JUDGES[name](recordings, answer(recordings, seed)).items():
                 table.setdefault(detector, {}).setdefault(metric, []).append(round(value, 4))
@@ -315,11 +372,12 @@ def markdown(table: dict[str, dict[str, list[float]]], digits: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", nargs="+", choices=SETS, default=list(SETS), dest="sets", metavar="NAME")
+    parser.add_argument("--only", nargs="+", metavar="DETECTOR", help="these rows")
     parser.add_argument("--seeds", type=int, default=3, metavar="N")
     parser.add_argument("--quick", action="store_true", help="three files of a set, one seed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE too")
     args = parser.parse_args()
-    figures = {name: run(name, 1 if args.quick else args.seeds, args.quick) for name in args.sets}
+    figures = {name: run(name, 1 if args.quick else args.seeds, args.quick, args.only) for name in args.sets}
     for name, table in figures.items():
         print(f"\n{name}\n\n{markdown(table, 1 if name in ('nab', 'clean') else 3)}", file=sys.stderr)
     if args.json:

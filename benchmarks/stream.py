@@ -116,8 +116,8 @@ def anew_torch(batches: list[np.ndarray]) -> Call:
     return run
 
 
-def in_turns(calls: dict[str, tuple[Call, int]], repeats: int) -> dict[str, float]:
-    """Median microseconds a row of each, after a first call that compiles."""
+def in_turns(calls: dict[str, tuple[Call, int]], repeats: int) -> dict[str, list[float]]:
+    """Microseconds a row of each, after a first call that compiles."""
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for call, _ in calls.values():
         call()
@@ -126,7 +126,7 @@ def in_turns(calls: dict[str, tuple[Call, int]], repeats: int) -> dict[str, floa
             began = time.perf_counter()
             call()
             taken[name].append(1e6 * (time.perf_counter() - began) / rows)
-    return {name: statistics.median(times) for name, times in taken.items()}
+    return taken
 
 
 def resident() -> int:
@@ -167,7 +167,8 @@ def main() -> None:
     if torch is not None:
         calls["torch"] = anew_torch(batched), len(batched) * BATCH
         calls["torch_row"] = anew_torch(single), len(single)
-    us = in_turns(calls, repeats)
+    taken = in_turns(calls, repeats)
+    us = {name: statistics.median(times) for name, times in taken.items()}
     command = [sys.executable, __file__, "--child", str(n_chunks)]
     memory = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
     figures = {
@@ -178,6 +179,7 @@ def main() -> None:
         **({"stream_vs_torch": round(us["torch"] / us["stream"], 1)} if torch else {}),
         **({"row_vs_torch": round(us["torch_row"] / us["row"], 1)} if torch else {}),
         "us_a_row": {name: round(value, 2) for name, value in us.items()},
+        "least_us_a_row": {name: round(min(times), 2) for name, times in taken.items()},
         **memory,
         "memory_rows": n_chunks * CHUNK,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 from tsrnn.anomaly import AnomalyDetector, Quality, event_hits, training_rows
+from tsrnn.anomaly.events import EventRules
 from tsrnn.anomaly.thresholds import THRESHOLDS
 from tsrnn.data import DataError, read_csv
 from tsrnn.data.synthetic import pump
@@ -113,6 +114,15 @@ def test_impossible_parameters_are_refused_in_fit(parameters, message):
 def test_too_few_rows_to_calibrate():
     with pytest.raises(DataError, match="has 99 rows; at least 100 are needed"):
         AnomalyDetector(Persistence()).fit(machine(99))
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"hold": "6h"}, {"quality": Quality(stuck={"flow": "1h"})}, {"events": EventRules(merge="1h")}]
+)
+def test_integers_have_no_hours(parameters):
+    detector = AnomalyDetector(Persistence(), **parameters)
+    with pytest.raises(ValueError, match=r"h': the times of the table are integers; give a number of steps\."):
+        detector.fit(machine(300).assign(ds=range(300)))
 
 
 # Scores

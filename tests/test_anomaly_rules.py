@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tsrnn.anomaly import AnomalyDetector
 from tsrnn.anomaly.base import KINDS, Flag, Rows
 from tsrnn.anomaly.checks import EVENT_KINDS, NEVER, UNITS, FittedQuality
 from tsrnn.anomaly.rules import Quality
 from tsrnn.data import DataError
+from tsrnn.forecasting.online import Persistence
 
 LIMITS = FittedQuality(
     interval=2,
@@ -297,6 +299,31 @@ def test_what_is_learned_of_the_day_before_finds_the_faults_of_pecos_too():
     found = [set(Flag(int(np.bitwise_or.reduce(column)))) for column in flags.T]
     of_rows = {Flag.GAP, Flag.DUPLICATE, Flag.BACKSTEP}
     assert [flags - of_rows for flags in found] == [{Flag.STUCK}, set(), {Flag.SENTINEL}, {Flag.MISSING}]
+
+
+def test_a_detector_makes_an_event_of_each_documented_fault_of_pecos():
+    known, dirty = (frame.reset_index(names="ds") for frame in pecos())
+    quality = Quality(stuck={"A": "1h"}, ranges={"B": (0, 1), "C": (-1, 1)})
+    detector = AnomalyDetector(Persistence(), quality=quality).fit(known)
+    state, _ = detector.step(detector.start(), known)
+    events = detector.detect(dirty, state)
+    rules = events[events["score"].isna()].sort_values("start", kind="stable")
+    clock = [rules[name].dt.strftime("%H:%M") for name in ("start", "end")]
+    assert list(zip(rules["kind"], *clock, rules["sensors"].str.split().str[0], strict=True)) == [
+        ("gap", "05:00", "05:15", "all"),
+        ("range", "06:30", "06:30", "B"),
+        ("range", "07:30", "09:30", "C"),
+        ("stuck", "13:00", "14:30", "A"),
+        ("range", "15:30", "15:30", "B"),
+        ("duplicate", "17:00", "17:00", "all"),
+        ("gap", "17:45", "18:15", "D"),
+        ("gap", "19:30", "19:45", "all"),  # 19:30 is not where it should be
+        ("duplicate", "19:30", "19:30", "all"),
+    ]
+    found = events[events["score"].notna()]
+    assert len(found) == 1  # the abrupt change in C is the model's
+    assert found["sensors"].iloc[0].startswith("C ")
+    assert found["start"].iloc[0] <= pd.Timestamp("2015-01-01 13:00") <= found["end"].iloc[0]
 
 
 def test_healthy_data_are_left_alone(shared_data):

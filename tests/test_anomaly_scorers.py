@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tsrnn.anomaly.base import KINDS, Evidence
-from tsrnn.anomaly.scorers import SCORERS, Change, Disagreement, Drift, Likelihood, Mahalanobis, Unrest, one_sided
+from tsrnn.anomaly.disagreement import Disagreement
+from tsrnn.anomaly.scorers import SCORERS, Change, Drift, Likelihood, Mahalanobis, Unrest, one_sided
 from tsrnn.anomaly.statistics import (
     additive,
     contributions,

@@ -9,19 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import genpareto, gumbel_r
 
-from tsrnn.anomaly.thresholds import (
-    THRESHOLDS,
-    Conformal,
-    DriftingPeaks,
-    Dynamic,
-    FalseDiscovery,
-    PeaksOverThreshold,
-    Quantile,
-    Record,
-    ReturnLevel,
-    discoveries,
-    fit_pareto,
-)
+from tsrnn.anomaly.dynamic import Dynamic
+from tsrnn.anomaly.peaks import DriftingPeaks, FalseDiscovery, PeaksOverThreshold, fit_pareto
+from tsrnn.anomaly.thresholds import THRESHOLDS, Conformal, Quantile, Record, ReturnLevel, discoveries
 
 
 def lines_of(line, scores):

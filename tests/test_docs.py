@@ -8,10 +8,14 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import nbformat
 import pytest
+import yaml
 from nbclient import NotebookClient
 from typer.testing import CliRunner
 
+from tsrnn.anomaly.base import Flag
 from tsrnn.cli import app
+from tsrnn.config import DetectConfig
+from tsrnn.runs.detect import build_detector
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -63,6 +67,18 @@ def test_the_python_of_the_page_on_inspect_runs(monkeypatch, capsys):
 
 def test_the_documents_show_three_inspections():
     assert [document for document, _, _ in INSPECTED] == ["README.md", "docs/inspect.md", "docs/inspect.md"]
+
+
+def test_the_commands_in_the_page_on_anomalies_have_their_options():
+    page = (ROOT / "docs" / "anomaly.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^(?:.*\| )?tsrnn anomaly (\w+) (.*)$", page, re.MULTILINE)
+    assert {command for command, _ in commands} == {"fit", "score", "eval", "watch"}
+    for command, arguments in commands:
+        shown = CliRunner().invoke(app, ["anomaly", command, "--help"]).stdout
+        assert all(option in shown for option in re.findall(r"(?<= )-{1,2}[\w-]+", arguments)), arguments
+    settings = yaml.safe_load(re.search(r"```yaml\n(.*?)```", page, re.DOTALL)[1])
+    build_detector(DetectConfig.model_validate(settings))
+    assert all(f"`{flag.name}`" in page for flag in Flag)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.name)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tsrnn.anomaly.quality import Recording, choose_sensors
 from typer.testing import CliRunner
 
 import tsrnn
+from tsrnn.anomaly.rows import choose_sensors
 from tsrnn.cli import app
 from tsrnn.config import BacktestConfig, DetectConfig
 from tsrnn.data import DataError, Panel, Schema
@@ -365,8 +365,8 @@ def test_irregular_sampling(look, tmp_path):
     assert (found.time.n_gaps, found.time.n_missing) == (0, 0)
     assert re.search(r"irregular: \d+ % of the steps .* the median is \d+ min", texts(found, "irregular")[0])
     settings = parse(found.command, tmp_path)
-    assert settings.data.freq == "10min"
-    Recording.read(read(found), "time", ["flow"], settings.data.freq)
+    columns, _ = choose_sensors(read(found), settings.data.time_col, ["flow"])
+    assert len(columns.read(read(found))[0].times) == 300
     assert look(table()).time.regular
 
 
@@ -666,9 +666,8 @@ def test_real_files(path, shared_folder):
     assert len(frame) == found.n_rows
     if found.series_columns:
         return
-    sensors, _ = choose_sensors(frame, config.data.time_col, None)
-    recording = Recording.read(frame, config.data.time_col, sensors, config.data.freq)
-    assert recording.panel.n_gap_rows == time.n_missing or not time.regular
+    columns, _ = choose_sensors(frame, config.data.time_col, None)
+    assert len(columns.read(frame)[0].times) == found.n_rows
     for column in found.columns:
         told = set(column.sentinels) <= {*(marks or ()), "NULL"}
         assert told or "sentinel_left_out" in kinds

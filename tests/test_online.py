@@ -131,6 +131,10 @@ class TestContract:
         with pytest.raises(NotFittedError):
             clone(ALL[name]).start()
 
+    def test_recordings_of_other_columns_are_refused(self, name):
+        with pytest.raises(ValueError, match=r"numbers of sensors and inputs, \[\(1, 0\), \(4, 1\)\]"):
+            clone(ALL[name]).fit_each([recording(), rows([1.0, 2.0])])
+
     def test_one_row_is_not_enough(self, name):
         with pytest.raises(ValueError, match="recording 1 has 1 row"):
             clone(ALL[name]).fit_each([recording(), recording().part(slice(1))])
@@ -189,6 +193,24 @@ class TestHold:
         if name in ("persistence", "average"):  # the others expect that it returns, and hold it anew
             assert not expected.held[first:, 0].any()
             np.testing.assert_allclose(expected.mean[200:, 0], 160, atol=10)
+
+
+def test_gross_errors_do_not_draw_the_line():
+    rng = np.random.default_rng(0)
+    x = np.sin(np.arange(2000) / 5) + 0.02 * rng.normal(size=2000)
+    dirty = np.where(rng.random(2000) < 0.004, 9999.0, x)
+    clean, robust = (AutoRegression(order=6).fit(rows(values)) for values in (x, dirty))
+    missed = [np.median(np.abs(passed(model, rows(x))[1].mean[:, 0] - x)[10:]) for model in (clean, robust)]
+    assert missed[1] < 1.3 * missed[0]
+
+
+def test_a_model_that_runs_away_is_kept_among_usual_values():
+    growth = 1.02 ** np.arange(200)
+    model = AutoRegression(order=2, ridge=1e-6).fit(rows(growth))
+    _, expected = passed(model, rows(np.append(growth, np.full(5000, -1e6))), hold=Hold(5.0))
+    assert expected.held[200:].all()
+    assert np.isfinite(expected.mean).all()
+    assert expected.mean.max() < 2 * growth[-1]
 
 
 def test_time_out_of_limit_is_counted_in_typical_steps():

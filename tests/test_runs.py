@@ -23,7 +23,7 @@ from tsrnn.forecasting.conformal import Conformal
 from tsrnn.forecasting.forecaster import Forecaster
 from tsrnn.nn.networks import GRU
 from tsrnn.report.sensors import plot_events
-from tsrnn.runs import RunInterrupted, run_backtest, run_detect
+from tsrnn.runs import RunInterrupted, run_backtest, run_detect, run_score
 from tsrnn.runs.provenance import provenance
 
 MODELS = "models={SeasonalNaive: {type: SeasonalNaive, season_length: 7}, Naive: Naive}"
@@ -326,8 +326,8 @@ def test_detect_folder(table, tmp_path):
     folder = run_detect(table, config, tmp_path / "out")
     names = {path.name for path in folder.iterdir()}
     assert names == {
-        "scores.csv", "events.csv", "summary.txt", "plots", "report.html", "config.yaml", "provenance.json",
-        "model.tsrnn",
+        "scores.csv", "events.csv", "events.json", "summary.txt", "plots", "report.html", "config.yaml",
+        "provenance.json", "model.tsrnn",
     }  # fmt: skip
     scores = pd.read_csv(folder / "scores.csv", parse_dates=["when"])
     assert scores["when"].tolist() == sensors()["when"].tolist()
@@ -350,14 +350,13 @@ def test_detect_folder(table, tmp_path):
 
 def test_a_saved_detector_scores_to_the_bit_alike(table, tmp_path):
     first = run_detect(table, DetectConfig.load(None, DETECT), tmp_path / "first")
-    saved = DetectConfig.load(None, ["data.time_col=when"])
-    again = run_detect(table, saved, tmp_path / "again", model=first / "model.tsrnn")
+    again = run_score(table, first / "model.tsrnn", tmp_path / "again")
     for name in ("scores.csv", "events.csv"):
         assert (first / name).read_bytes() == (again / name).read_bytes(), name
     refit = run_detect(table, DetectConfig.load(first / "config.yaml"), tmp_path / "refit")
     assert (first / "scores.csv").read_bytes() == (refit / "scores.csv").read_bytes()
     with pytest.raises(ConfigError, match="reads the time column 'when', not 'ds'"):
-        run_detect(table, DetectConfig.load(None, ["data.time_col=ds"]), tmp_path / "no", model=first / "model.tsrnn")
+        run_score(table, first / "model.tsrnn", tmp_path / "no", reading={"time_col": "ds"})
 
 
 @pytest.mark.parametrize("n", [300, 20_000])

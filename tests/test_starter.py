@@ -214,12 +214,12 @@ def test_validate_says_what_is_wrong(table, option, said, tmp_path):
 
 
 def test_validate_of_a_run_file_of_detect(tmp_path):
-    text = "data: {sensors: [temp]}\nforecaster: Naive\ndetector: {scorers: [mahalanobis]}\n"
+    text = "data: {sensors: [temp]}\npredictor: Persistence\ndetector: {scorers: [mahalanobis]}\n"
     (tmp_path / "detect.yaml").write_text(text)
     result = CliRunner().invoke(app, ["validate", str(tmp_path / "detect.yaml")])
     assert result.stdout.splitlines() == [
         "run       detect: detect", "sensors   temp, by ds; fitted on the first 15% of the rows",
-        "model     Naive", "scorers   mahalanobis",
+        "model     Persistence", "scorers   mahalanobis",
     ]  # fmt: skip
-    wrong = CliRunner().invoke(app, ["validate", str(tmp_path / "detect.yaml"), "--set", "forecaster=Naiv"])
-    assert (wrong.exit_code, "Did you mean 'Naive'?" in wrong.stderr) == (2, True)
+    wrong = CliRunner().invoke(app, ["validate", str(tmp_path / "detect.yaml"), "--set", "predictor=Persistenc"])
+    assert (wrong.exit_code, "Did you mean 'Persistence'?" in wrong.stderr) == (2, True)

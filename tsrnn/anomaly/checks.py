@@ -87,7 +87,7 @@ class FittedQuality:
     >>> rules = Quality().fit(rows, ["flow"])
     >>> late = Rows(np.array([100, 101, 101, 105]), np.array([[3.0], [-9999], [4], [5]]), np.zeros((4, 0)))
     >>> state, verdict = rules.step(rules.start(), late)
-    >>> [Flag(flags).name for flags in verdict.flags[:, 0]]
+    >>> [Flag(flags).name for flags in verdict.flags[:, 0].tolist()]
     [None, 'SENTINEL', 'DUPLICATE', 'GAP']
     >>> verdict.usable[:, 0].tolist(), verdict.elapsed.tolist()
     ([True, False, False, True], [1.0, 1.0, 0.0, 4.0])
@@ -148,7 +148,7 @@ class FittedQuality:
         seen = _held(state["seen"], np.broadcast_to(times[:, None], values.shape), latest)
         last = _held(state["last"], values, latest)
         since, changed = times[:, None] - seen[:-1], values != last[:-1]
-        still = standing(since, changed, reading, np.maximum(self.pause, self.stuck // 2), state["still"])
+        still = standing(since, changed, reading, np.maximum(2 * self.interval, self.stuck // 2), state["still"])
         unit, moved = self._in_other_unit(state["unit"], values, last[:-1], since, reading)
         lowest = self.low + _FELL * (last[:-1] - self.low)
         fell = self.counter & (values <= lowest) & (last[:-1] - values >= _FELL * (self.high - self.low))

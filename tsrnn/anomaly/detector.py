@@ -28,6 +28,7 @@ Floats = NDArray[np.float64]
 Side = Literal["both", "upper", "lower"]
 
 _SIDES = {"both": 0, "upper": 1, "lower": -1}
+_LEAST_LINE = 1e-9  # where all calibration scores are 0, as of a constant sensor, anything is an alarm
 _MIN_CALIBRATION = 30  # rows; scales and an alarm line from fewer are guesswork
 _WEEK = 7 * 24 * 3600 * 10**9  # nanoseconds
 _WEEK_OF_ROWS = 7 * 24 * 60  # where times are integers
@@ -262,8 +263,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             parts[own], found = scorer.step(parts[own], evidence)
             score = joint_score(found)
             parts[line], drawn = self.thresholds_[name].step(parts[line], score)
-            joint[name], p[name] = score / drawn.height, drawn.p
-            single[name] = np.sqrt(found) / drawn.height[:, None]
+            height = np.maximum(drawn.height, _LEAST_LINE)
+            joint[name], p[name] = score / height, drawn.p
+            single[name] = np.sqrt(found) / height[:, None]
         smooth = joint.pop(_SEVERITY)
         del single[_SEVERITY], p[_SEVERITY]
         heights = np.stack(list(joint.values()))
@@ -293,8 +295,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             columns[f"{sensor}-score"], columns[f"{sensor}-flags"] = height, flags
         columns |= {"score": judged.score, "p": judged.p, "severity": judged.severity}
         kinds = np.array([*self._kinds(), ""], dtype=object)
-        columns["kind"] = kinds[judged.lead]
-        return pd.DataFrame(columns, index=stamps.index).astype({"kind": "str"})
+        columns["kind"] = pd.array(kinds[judged.lead], dtype="str")
+        return pd.DataFrame(columns, index=stamps.index)
 
     def score(self, df: pd.DataFrame, state: State | None = None) -> pd.DataFrame:
         """How abnormal every row is.
@@ -373,6 +375,11 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """Events that have begun and not ended in the rows that a state comes from."""
         return self.events_.finish(_parted(state)["events"])
 
+    def overdue(self, state: State, late: int) -> pd.DataFrame:
+        """The outage that is open if no row has come for so long, in nanoseconds; a table of one event, or none."""
+        now = int(state["quality/time"]) + late
+        return self.events_.overdue(_parted(state)["events"], now, self.quality_.gap)
+
     def stamped(self, found: Sequence[pd.DataFrame], stamps: "pd.Series[Any]") -> pd.DataFrame:
         """Events in time order, with their times as the stamps of a table stand there."""
         events = pd.concat(found, ignore_index=True).sort_values("start", kind="stable", ignore_index=True)
@@ -398,7 +405,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """Fit on the rows and say which of them are outliers."""
         return self.fit(df, **columns).predict(df)
 
-    def save(self, path: str | Path, state: State | None = None) -> None:
+    def save(self, path: str | Path, state: State | None = None, **more: Any) -> None:
         """Write the fitted detector, and a state with it, to one file.
 
         Parameters
@@ -407,11 +414,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             Of the file; one that is there is replaced, in one move.
         state : dict of arrays, optional
             What `step` gave; by default that before the first row.
+        **more
+            What else to keep with it; `tsrnn.anomaly.artifact.read` gives it back.
         """
         check_is_fitted(self, "hold_")
         given = self.get_params(deep=False)
         fitted = {name: getattr(self, name) for name in _FITTED}
-        artifact.write(path, {"parameters": given, "fitted": fitted, "state": self.start() if state is None else state})
+        state = self.start() if state is None else state
+        artifact.write(path, {"parameters": given, "fitted": fitted, "state": state, **more})
 
     @classmethod
     def load(cls, path: str | Path) -> "tuple[Self, State]":
@@ -468,11 +478,23 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
                 "calibrate on."
             )
         known = len(rows.times) - held
+        stamped = pd.api.types.is_datetime64_any_dtype(stamps)
+        if not stamped:
+            self._check_durations()
         self.quality_ = (self.quality or Quality()).fit(_first(rows, known), self.columns_.sensors)
         _, verdict = self.quality_.step(self.quality_.start(), rows)
         self.notes_ = [*notes, *describe(df, verdict.flags, self.columns_)]
-        self.week_ = _WEEK if pd.api.types.is_datetime64_any_dtype(stamps) else _WEEK_OF_ROWS * self.quality_.interval
+        self.week_ = _WEEK if stamped else _WEEK_OF_ROWS * self.quality_.interval
         return _Prepared(self, rows, verdict.flags, _observed(rows, verdict), known)
+
+    def _check_durations(self) -> None:
+        """Raise where text says how long something is and times are integers."""
+        quality, events = self.quality or Quality(), self.events or EventRules()
+        stuck = quality.stuck.values() if isinstance(quality.stuck, Mapping) else [quality.stuck]
+        given = [("hold", self.hold), ("max_gap", quality.max_gap), *(("stuck", one) for one in stuck)]
+        for name, value in [*given, *vars(events).items()]:
+            if isinstance(value, str):
+                raise ValueError(f"{name}={value!r}: the times of the table are integers; give a number of steps.")
 
     def _calibrate(self, prepared: _Prepared, predictor: AbstractPredictor) -> None:
         """Fit scorers, thresholds and the limit of holding on rows that the predictor has not learned from."""

@@ -281,8 +281,8 @@ class FittedEvents:
         Returns
         -------
         DataFrame
-            ``row`` (its position), ``time``, ``score`` (in multiples of the alarm line), ``margin`` (what was missing to
-            the line, as a share of it; negative above), ``kind`` (of the scorer that leads), ``sensors``, ``why``.
+            ``row`` (its position), ``time``, ``score`` (in multiples of the alarm line), ``margin`` (what was missing
+            to the line, as a share of it; negative above), ``kind`` (of the scorer that leads), ``sensors``, ``why``.
         """
         state, events = self.step(self.start(), judged)
         events = pd.concat([events, self.finish(state)], ignore_index=True)

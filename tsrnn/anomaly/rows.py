@@ -1,6 +1,6 @@
 """Sensor frames as rows of numbers, and what was unusual in them, in words."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from tsrnn.anomaly.base import Flag, Rows
 from tsrnn.data.calendar import to_times
 from tsrnn.data.validation import DataError, check_columns, numbers, parse_times, row
 
-__all__ = ["Columns", "choose_sensors", "describe"]
+__all__ = ["Columns", "Findings", "choose_sensors", "describe"]
 
 _WORDS = {
     Flag.GAP: "Gaps in time: {n}, the first ends at {first}",
@@ -88,21 +88,67 @@ def choose_sensors(
     return Columns(time_col, tuple(names), tuple(inputs)), notes
 
 
-def describe(df: pd.DataFrame, flags: NDArray[np.uint16], columns: Columns) -> Iterator[str]:
-    """What the rules of quality found, a sentence each, with row numbers as in ``df.iloc`` or lines of the file."""
-    stamps = df.rename(columns=str)[columns.time_col]
-    for flag, words in _WORDS.items():
-        found = (flags & flag.value) > 0
-        of = [("", found.any(axis=1))] if flag in _OF_ROWS else list(zip(columns.sensors, found.T, strict=True))
-        for name, rows in of:
-            if rows.any():
-                at = int(rows.argmax())
-                yield words.format(n=f"{rows.sum():,}", name=name, first=f"{row(df, at)} with {stamps.iloc[at]}") + "."
-    empty = np.isnan(columns.read(df)[0].values)
-    if empty.any():
-        counts = ", ".join(f"{name} {n:,}" for name, n in zip(columns.sensors, empty.sum(axis=0), strict=True) if n)
-        first = row(df, int(empty.any(axis=1).argmax()))
-        yield f"Empty values: {counts}, the first in {first}. They are masked, not filled."
+class Findings:
+    """What the rules of quality found in a table that comes in parts, a sentence each.
+
+    Parameters
+    ----------
+    columns : Columns
+        Of the table.
+
+    Examples
+    --------
+    >>> findings = Findings(Columns("ds", ("a",)))
+    >>> findings.add(pd.DataFrame({"ds": [3, 4], "a": [0.5, None]}), np.array([[0], [Flag.MISSING]], np.uint16))
+    >>> findings.sentences()
+    ['Empty values: a 1, the first in row 1. They are masked, not filled.']
+    """
+
+    def __init__(self, columns: Columns) -> None:
+        self.columns = columns
+        self._found: dict[tuple[Flag | None, str], list[Any]] = {}
+
+    def add(self, df: pd.DataFrame, flags: NDArray[np.uint16]) -> None:
+        """Rows as they stand in a file, and their flags."""
+        df = df.rename(columns=str)
+        for flag in _WORDS:
+            cells: NDArray[np.bool_] = (flags & flag.value) > 0
+            if not cells.any():
+                continue
+            names = ("",) if flag in _OF_ROWS else self.columns.sensors
+            for name, rows in zip(names, cells.T, strict=flag not in _OF_ROWS):  # of a row they stand in all cells
+                self._count(flag, name, df, rows)
+        for name in self.columns.sensors:
+            self._count(None, name, df, df[name].isna().to_numpy())
+
+    def sentences(self) -> list[str]:
+        """With line numbers of files that were read, else of rows as in ``df.iloc``."""
+        said = [
+            words.format(n=f"{n:,}", name=name, first=f"{place} with {stamp}") + "."
+            for flag, words in _WORDS.items()
+            for name in ("", *self.columns.sensors)
+            for n, place, stamp in [self._found.get((flag, name), (0, "", ""))]
+            if n
+        ]
+        empty = {name: n_place for (flag, name), n_place in self._found.items() if flag is None}
+        if empty:
+            counts = ", ".join(f"{name} {empty[name][0]:,}" for name in self.columns.sensors if name in empty)
+            first = next(iter(empty.values()))[1]
+            said.append(f"Empty values: {counts}, the first in {first}. They are masked, not filled.")
+        return said
+
+    def _count(self, flag: Flag | None, name: str, df: pd.DataFrame, rows: NDArray[np.bool_]) -> None:
+        if rows.any():
+            at = int(rows.argmax())
+            first = [0, row(df, at), df[self.columns.time_col].iloc[at]]
+            self._found.setdefault((flag, name), first)[0] += int(rows.sum())
+
+
+def describe(df: pd.DataFrame, flags: NDArray[np.uint16], columns: Columns) -> list[str]:
+    """`Findings` of a whole table."""
+    findings = Findings(columns)
+    findings.add(df, flags)
+    return findings.sentences()
 
 
 def _columns(df: pd.DataFrame, names: Sequence[str]) -> NDArray[np.float64]:

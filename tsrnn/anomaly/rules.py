@@ -98,7 +98,10 @@ class Quality:
         counts = rows.times > in_order(rows.times[:1] - 1, rows.times)
         times, values = rows.times[counts], rows.values[counts]
         if len(times) < 2:
-            raise DataError(f"the rules of quality learn from rows in time order, and there are {len(times)} of them.")
+            raise DataError(
+                f"the rules of quality learn from rows in time order, and there are {len(times)} of them. Sort the "
+                "table by time, or give more of it."
+            )
         interval = max(1, int(np.median(np.diff(times))))
         gap = int(_GAP * _repeated(np.diff(times)))
         if self.max_gap is not None:

@@ -20,6 +20,7 @@ __all__ = [
     "moments",
     "robust_scale",
     "scale_floor",
+    "share_above",
     "shrunk_correlation",
 ]
 
@@ -229,3 +230,15 @@ def joint_score(parts: Floats) -> Floats:
 def highest(scores: Floats) -> Floats:
     """The maximum along the first axis, NaN only where all are."""
     return np.where(np.isnan(scores).all(axis=0), np.nan, np.nan_to_num(scores, nan=-1.0).max(axis=0))
+
+
+def share_above(ordered: Floats, scores: Floats) -> Floats:
+    """Share of sorted scores that are at least so high, each score counted with them; NaN where missing.
+
+    Examples
+    --------
+    >>> share_above(np.array([1.0, 2.0, 3.0]), np.array([0.0, 2.5, np.nan]))
+    array([1. , 0.5, nan])
+    """
+    above = len(ordered) - np.searchsorted(ordered, scores, "left")
+    return np.where(np.isnan(scores), np.nan, (1 + above) / (len(ordered) + 1))

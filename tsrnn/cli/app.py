@@ -1,7 +1,7 @@
-"""The command line: ``tsrnn backtest``, ``tsrnn detect``, ``tsrnn inspect`` and ``tsrnn doctor``.
+"""The command line: ``tsrnn backtest``, ``tsrnn inspect`` and ``tsrnn doctor``.
 
-Exit codes: 0, all done; 2, the command, its run file or its data cannot be used (the message says why); 130,
-stopped by Ctrl-C (what was finished is written).
+Exit codes: 0, all done; 2, the command, its run file or its data cannot be used (the message says why); 3, there are
+events, where that was asked to be a failure; 130, stopped by Ctrl-C (what was finished is written).
 
 What a command needs is imported when it runs, so that ``tsrnn --help`` answers at once.
 """
@@ -21,15 +21,13 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     help="Forecast time series and find anomalies in sensor data with recurrent networks.",
-    epilog="Exit codes: 0 all done, 2 a run file or data that cannot be used, 130 stopped by Ctrl-C.",
+    epilog="Exit codes: 0 all done, 2 a run file or data that cannot be used, 3 events, 130 stopped by Ctrl-C.",
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
 )  # fmt: skip
 
 Overrides = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the run file; may be repeated.")
 ]
-_SHOWN = 15  # events in the terminal
-
 Out = Annotated[
     Path | None, typer.Option(help="Folder for the results [default: runs/<name>-<date>-<time>].", show_default=False)
 ]
@@ -81,49 +79,6 @@ def backtest(
 
         folder = run_backtest(settings, out, resume=resume, say=lambda line: typer.echo(line, err=True))
         print_table(pd.read_csv(folder / "leaderboard.csv"), folder / "leaderboard.csv")
-        typer.echo(folder)
-
-
-@app.command()
-def detect(
-    table: Annotated[Path, typer.Argument(metavar="SENSORS.csv", help="A time column and a column a sensor.")],
-    time_col: Annotated[str | None, typer.Option(help="The time column [default: ds].")] = None,
-    config: Annotated[
-        Path | None, typer.Option(metavar="CONFIG.yaml", help="Run file: columns, predictor, detector.")
-    ] = None,
-    model: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A detector saved by an earlier run, its model.tsrnn.")
-    ] = None,
-    overrides: Overrides = [],  # noqa: B006  typer copies it
-    out: Out = None,
-) -> None:
-    """Find anomalies in a sensor table.
-
-    Every row gets a score; rows above the alarm line are gathered into events. Unless --model is given, a
-    detector is fitted on the first rows. Prints what is unusual about the table, the events and, as the last
-    line, the folder with scores, events, plots and report.html.
-    """
-    with exit_codes():
-        import json
-
-        import pandas as pd
-
-        from tsrnn.config import ConfigError, DetectConfig
-
-        if model is not None and (config is not None or overrides):
-            raise ConfigError("--config and --set say what to fit, --model what to use instead; give one of them.")
-        column = [] if time_col is None else [f"data.time_col={json.dumps(time_col)}"]
-        settings = DetectConfig.load(config, [*overrides, *column])
-        prepare()
-        from tsrnn.runs import run_detect
-
-        folder = run_detect(table, settings, out, model=model)
-        typer.echo((folder / "summary.txt").read_text(encoding="utf-8"))
-        events = pd.read_csv(folder / "events.csv")
-        shown = events.nlargest(_SHOWN, "severity").sort_index()
-        typer.echo(f"{len(events)} events" + (f", the worst {_SHOWN}:" if len(shown) < len(events) else ""))
-        if len(shown):
-            print_table(shown[["start", "end", "severity", "kind", "sensors"]], folder / "events.csv")
         typer.echo(folder)
 
 

@@ -9,7 +9,9 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["print_table"]
+__all__ = ["print_events", "print_table"]
+
+_SHOWN = 15  # events
 
 
 def print_table(frame: "pd.DataFrame", file: Path) -> None:
@@ -32,6 +34,21 @@ def print_table(frame: "pd.DataFrame", file: Path) -> None:
     console.print(table)
     if len(shown) < len(texts.columns):
         typer.echo(f"({', '.join(texts.columns.difference(shown, sort=False))}: in {file.name})")
+
+
+def print_events(folder: Path, *, fail: bool) -> None:
+    """What a run found: its summary, the worst events, and the folder; exit code 3 if there are any, when asked."""
+    import pandas as pd
+
+    typer.echo((folder / "summary.txt").read_text(encoding="utf-8"))
+    events = pd.read_csv(folder / "events.csv")
+    shown = events.nlargest(_SHOWN, "severity").sort_index() if len(events) else events
+    typer.echo(f"{len(events)} events" + (f", the worst {_SHOWN}:" if len(shown) < len(events) else ""))
+    if len(shown):
+        print_table(shown[["start", "end", "severity", "kind", "sensors"]], folder / "events.csv")
+    typer.echo(folder)
+    if fail and len(events):
+        raise typer.Exit(3)
 
 
 def _cell(value: Any) -> str:

@@ -16,7 +16,17 @@ import pandas as pd
 
 from tsrnn.data import validation
 
-__all__ = ["Dialect", "Reading", "find_files", "no_table", "read_csv", "read_table"]
+__all__ = [
+    "Dialect",
+    "Reading",
+    "find_files",
+    "is_parquet",
+    "no_table",
+    "plain",
+    "read_csv",
+    "read_table",
+    "words_of",
+]
 
 _PARQUET = (".parquet", ".pq")
 _ENDINGS = (*_PARQUET, *(text + packed for text in (".csv", ".tsv") for packed in ("", ".gz", ".bz2", ".xz", ".zip")))
@@ -149,13 +159,13 @@ def read_table(
     """
     if id_from not in (None, "file"):
         raise ValueError(f"id_from must be 'file' or None, got {id_from!r}.")
-    words: list[Any] = [na_values] if isinstance(na_values, (str, int, float)) else list(na_values)
+    words = words_of(na_values)
     root, files = find_files(path)
     if id_from:
         validation.check_stems(files, [_stem(file) for file in files])
     parts: list[pd.DataFrame] = []
     for file in files:
-        if _is_parquet(file):
+        if is_parquet(file):
             given = [delimiter is not None, decimal != ".", encoding != "utf-8"]
             validation.check_parquet(file, ("delimiter", "decimal", "encoding"), given)
             part = _read_parquet(file, words)
@@ -235,7 +245,13 @@ def find_files(path: str | Path) -> tuple[Path, list[Path]]:
     return path, files
 
 
-def _is_parquet(file: Path) -> bool:
+def words_of(na_values: str | float | Sequence[str | float]) -> list[Any]:
+    """One value or several as a list."""
+    return [na_values] if isinstance(na_values, (str, int, float)) else list(na_values)
+
+
+def is_parquet(file: Path) -> bool:
+    """Whether a file is Parquet, by its name."""
     return file.name.endswith(_PARQUET)
 
 
@@ -252,9 +268,13 @@ def _keys(file: Path, root: Path) -> dict[str, str | None]:
 
 def _read_parquet(file: Path, words: list[Any]) -> pd.DataFrame:
     try:
-        frame = pd.read_parquet(file, engine="pyarrow", partitioning=None)
+        return plain(pd.read_parquet(file, engine="pyarrow", partitioning=None), words)
     except ValueError as error:  # pyarrow's ArrowInvalid
         raise validation.DataError(f"{file} cannot be read as Parquet: {error}") from None
+
+
+def plain(frame: pd.DataFrame, words: list[Any]) -> pd.DataFrame:
+    """A frame of a Parquet file with its index as columns, and without marks of missing values."""
     frame.attrs = {}
     named = [level for level in frame.index.names if level is not None]
     frame = frame.reset_index(named) if named else frame.reset_index(drop=True)
@@ -318,7 +338,7 @@ class Dialect:
                 dtype={old: "str" for old, new in zip(self.written, self.names, strict=True) if new in text},
                 index_col=False, na_values=self.words, encoding=self.encoding,
             )  # fmt: skip
-        return frame.rename(columns=dict(zip(self.written, self.names, strict=True)))
+        return frame if self.names == self.written else frame.set_axis(self.names, axis=1)
 
 
 @contextmanager
@@ -338,16 +358,15 @@ def _in_words(name: str, delimiter: str | None, encoding: str, above: int = 0) -
 
 
 def no_table(name: str | Path, error: Exception, delimiter: str | None, above: int = 0) -> validation.DataError:
-    """What pandas says of a row with too many fields, in our words."""
-    why = re.sub(
-        r".*Expected (\d+) fields in line (\d+), saw (\d+)",
-        lambda said: (
-            f"line {int(said[2]) + above} has {said[3]} fields, the lines above have {said[1]}. Correct it, or quote a "
-            f"field that holds {delimiter!r}"
-        ),
-        str(error).strip(),
-    )
-    return validation.DataError(f"{name} cannot be read as a table: {why}.")
+    """What pandas says of a row with too many fields or of an open quote, in our words."""
+    said, quoted = str(error).strip(), f"Correct it, or quote a field that holds {delimiter!r}"
+    if many := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", said):
+        said = f"line {int(many[2]) + above} has {many[3]} fields, the lines above have {many[1]}. {quoted}"
+    elif isinstance(error, pd.errors.ParserWarning):  # only of the first row
+        said = f"line {2 + above} has more fields than the header. {quoted}"
+    elif open_quote := re.search(r"EOF inside string starting at row (\d+)", said):
+        said = f"the quote that begins in line {int(open_quote[1]) + 1 + above} is not closed"
+    return validation.DataError(f"{name} cannot be read as a table: {said}.")
 
 
 def _strip(name: str, names: list[str]) -> list[str]:

@@ -174,13 +174,12 @@ def on_running_clock(frame: pd.DataFrame, time_col: str, zone: str, highest: pd.
     if column.dt.tz is not None:
         return pd.Series(column.dt.tz_convert(tz))
     early, late = (
-        column.dt.tz_localize(tz, ambiguous=np.full(len(column), first), nonexistent="NaT") for first in (True, False)
+        column.dt.tz_localize(tz, ambiguous=np.full(len(column), summer), nonexistent="NaT") for summer in (True, False)
     )
     _refuse_stamps(frame, time_col, zone, early.isna(), "is skipped")
-    before = early.cummax().shift(fill_value=early.iloc[0] - pd.Timedelta(1) if highest is None else highest)
-    if highest is not None:
-        before = before.clip(lower=highest)
-    return pd.Series(early.where(early > before, late))
+    first = early.dt.as_unit("ns").astype("int64").to_numpy()
+    before = np.maximum.accumulate(np.append(first[0] - 1 if highest is None else highest.value, first))[:-1]
+    return pd.Series(early.where(first > before, late))
 
 
 def _clock_of(frame: pd.DataFrame, time_col: str, zone: str) -> tuple["pd.Series[Any]", zoneinfo.ZoneInfo]:
@@ -246,6 +245,15 @@ def check_same_columns(first: Path, one: pd.DataFrame, second: Path, other: pd.D
         if (name in one.columns) != (name in other.columns):
             has, lacks = (first, second) if name in one.columns else (second, first)
             raise DataError(f"{lacks} lacks the column {name!r}, which {has} has. Read them one by one, or add it.")
+
+
+def check_integers(frame: pd.DataFrame, name: str) -> None:
+    """Raise if times are no integers, where those before were."""
+    bad = np.flatnonzero(pd.to_numeric(frame[name], errors="coerce").isna() & frame[name].notna())
+    if len(bad):
+        raise DataError(
+            f"{row(frame, bad[0])}, column {name!r}: {frame[name].iloc[bad[0]]!r} is no integer as the times before it."
+        )
 
 
 def stamp_layout(column: "pd.Series[Any]") -> str | None:

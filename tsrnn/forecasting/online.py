@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsrnn.forecasting.regression import regressed
-from tsrnn.forecasting.streams import AbstractOnlinePredictor, Learned, move_units, passed, scale_of, trained
-from tsrnn.nn.online import AbstractOnline, AutoRegressive, ChunkLoss, Levels, Persistent, Recurrent
+from tsrnn.forecasting.streams import AbstractOnlinePredictor, Learned, passed, scale_of, trained
+from tsrnn.nn.online import AbstractOnline, AutoRegressive, ChunkLoss, Levels, Persistent, Recurrent, first_weights
 
 __all__ = ["AutoRegression", "MovingAverage", "Persistence", "RecurrentPredictor"]
 
@@ -201,15 +201,12 @@ class RecurrentPredictor(AbstractOnlinePredictor):
         self._check()
         linear = AutoRegression(self.order)
         base = linear._learn(learned)
-        model, size = self._model, learned[0].n_sensors
+        model = self._model
         room = max(self.chunk, 1 << (max(len(one.x) for one in learned) - 1).bit_length())
-        init_key, key = jax.random.split(jax.random.key(self.random_state))
-        params = [
-            one | {"unit": move_units(rows), "net": model.init(init_key, rows.x.shape[1], size)}
-            for one, rows in zip(base, learned, strict=True)
-        ]
+        net, key = first_weights(model, np.uint32(self.random_state), learned[0].x.shape[1], learned[0].n_sensors)
+        params = [one | {"net": net} for one in base]
         settings = [
-            _settings(linear._model, p, rows, room, self.validation) for p, rows in zip(params, learned, strict=True)
+            _settings(linear._model, p, rows, room, self.validation) for p, rows in zip(base, learned, strict=True)
         ]
         params = self._train(params, settings, key)
         if self.trim > 0:
@@ -251,16 +248,13 @@ def _settings(model: AbstractOnline, params: Any, learned: Learned, room: int, v
         "wide": scale / unit,
     }
     missing = {"x": np.nan, "last": 0.0, "age": 0.0, "elapsed": 1.0, "miss": np.nan, "wide": 1.0}
-    n = len(learned.x)
-    longer: dict[str, Any] = {}
+    n, longer = len(learned.x), {}
     for name, array in arrays.items():
-        longer[name] = (
-            jnp.asarray(np.full((room, *array.shape[1:]), missing[name], np.float32))
-            .at[:n]
-            .set(array.astype(np.float32))
-        )
-    ends = jnp.array([n - int(validation * n), n], jnp.int32)
-    return longer | {"unit": jnp.asarray(params["unit"]), "ends": ends}
+        longer[name] = np.full((room, *array.shape[1:]), missing[name], np.float32)
+        longer[name][:n] = array
+    ends = np.array([n - int(validation * n), n], np.int32)
+    settings: dict[str, Any] = jax.device_put(longer | {"unit": params["unit"], "ends": ends})
+    return settings
 
 
 def _trimmed(
@@ -269,6 +263,7 @@ def _trimmed(
     """The settings without the share of the rows to learn from that was expected worst."""
     mean, scale, known = passed(model, params, learned)
     off = np.where(known, np.abs(learned.sensors - mean) / scale, 0).max(axis=1)
-    off[int(settings["ends"][0]) :] = 0
-    worst = np.argsort(off, kind="stable")[len(off) - int(share * len(off)) :]
+    n = int(settings["ends"][0])
+    off[n:] = 0
+    worst = np.argsort(off, kind="stable")[len(off) - int(share * n) :]
     return settings | {"miss": settings["miss"].at[worst].set(jnp.nan)}

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from tsrnn.forecasting.streams import LEAST_SCALE, AbstractOnlinePredictor, Learned, passed, spreads, trained
+from tsrnn.forecasting.streams import LEAST_SCALE, AbstractOnlinePredictor, Learned, passed, spreads, trained, unscaled
 from tsrnn.nn.cells import GRUCell, LSTMCell
+from tsrnn.nn.online import first_weights
 from tsrnn.nn.reconstruction import Reconstructing, WindowLoss
 
 __all__ = ["EncoderDecoder"]
@@ -82,12 +82,12 @@ class EncoderDecoder(AbstractOnlinePredictor):
         return Reconstructing(LSTMCell() if self.cell == "lstm" else GRUCell(), self.hidden_size, self.window)
 
     def _learn(self, learned: Sequence[Learned]) -> list[dict[str, Any]]:
-        model, size = self._model, learned[0].n_sensors
-        init_key, key = jax.random.split(jax.random.key(self.random_state))
+        model = self._model
+        net, key = first_weights(model, np.uint32(self.random_state), learned[0].x.shape[1], learned[0].n_sensors)
         room = 1 << (max(len(one.x) for one in learned) + self.window - 2).bit_length()
         nets = trained(
-            WindowLoss(model), [model.init(init_key, one.x.shape[1], size) for one in learned],
-            [self._settings(one, room) for one in learned], key=key, max_steps=self.max_steps,
+            WindowLoss(model), [net] * len(learned), [self._settings(one, room) for one in learned], key=key,
+            max_steps=self.max_steps,
             batch_size=self.batch_size, learning_rate=self.learning_rate, validation=self.validation,
         )  # fmt: skip
         return [self._scale(model, net, one) for net, one in zip(nets, learned, strict=True)]
@@ -98,13 +98,14 @@ class EncoderDecoder(AbstractOnlinePredictor):
         rows[:, 0] = 1
         first, n = self.window - 1, len(learned.x)
         rows[first : first + n, 0], rows[first : first + n, 1:] = learned.elapsed, learned.x
-        ends = jnp.array([first + n - int(self.validation * n), first + n], jnp.int32)
-        return {"rows": jnp.asarray(rows), "ends": ends}
+        ends = np.array([first + n - int(self.validation * n), first + n], np.int32)
+        settings: dict[str, Any] = jax.device_put({"rows": rows, "ends": ends})
+        return settings
 
     @staticmethod
     def _scale(model: Reconstructing, net: Any, learned: Learned) -> dict[str, Any]:
         """The parameters with the scale of what is missed of learned rows."""
-        params = {"net": net, "scale": np.ones(learned.n_sensors, np.float32)}
+        params = unscaled({"net": net}, learned)
         mean, _, _ = passed(model, params, learned)
         scale = np.maximum(spreads(learned.sensors - mean), LEAST_SCALE).astype(np.float32)
         return params | {"scale": scale}

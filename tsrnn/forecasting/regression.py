@@ -7,20 +7,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tsrnn.forecasting.streams import LEAST_SCALE, Learned, move_units, spreads
+from tsrnn.nn.online import FAR
 
 __all__ = ["regressed"]
 
 Floats = NDArray[np.float64]
 
 _BLOCK = 1 << 14
-"""Rows of a regression that are laid out at once."""
+"""Rows that are laid out at once."""
+
+_EFFORT = 1e12
+"""Products that a round may take; of longer recordings every second row is used, every third one, ...."""
 
 _ROUNDS, _TAIL = 4, 4.0
-"""Rounds of a robust regression, and its degrees of freedom."""
+"""Rounds, and the degrees of freedom by which rows that do not fit count for less."""
 
 
 def regressed(learned: Learned, order: int, ridge: float) -> tuple[dict[str, Any], Floats]:
-    """Weights and bias of `tsrnn.nn.online.AutoRegressive`, and how much more it misses of rows not learned, (C,).
+    """Parameters of `tsrnn.nn.online.AutoRegressive`, and how much more it misses of rows not learned, (C,).
 
     The latter by generalized cross-validation.
 
@@ -30,26 +34,28 @@ def regressed(learned: Learned, order: int, ridge: float) -> tuple[dict[str, Any
     parameter, Technometrics 21.
     """
     (n, columns), size = learned.x.shape, learned.n_sensors
-    unit = move_units(learned).astype(float)
-    units = np.concatenate([np.ones(columns), np.tile(unit, order - 1), np.ones(1)])
-    moves = np.where(np.isnan(learned.x) | np.isinf(learned.age), 0, learned.x - learned.last)
+    unit, n_features = move_units(learned), order * columns + 1
+    moves = np.where(np.isnan(learned.x) | np.isinf(learned.age), 0, learned.x - learned.last) / unit
     moves = np.concatenate([np.zeros((order - 1, columns), np.float32), moves])
-    known = learned.known
-    goal = np.where(known, learned.sensors - learned.last[:, :size], 0.0) / unit[:size]
-    trust, shrinkage = known / learned.late, np.append(np.full(order * columns, ridge), 1e-6)
-    alike, group = np.unique(trust, axis=1, return_inverse=True)
+    shrinkage = np.append(np.full(order * columns, ridge), 1e-6)
+    alike, group = np.unique(learned.known / learned.late, axis=1, return_inverse=True)
+    chosen = np.arange(0, n, max(1, int(alike.shape[1] * n * n_features**2 / _EFFORT)))
+    known, alike = learned.known[chosen], alike[chosen]
+    goal = np.where(known, learned.sensors[chosen] - learned.last[chosen, :size], 0.0) / unit[:size]
+    goal, trust = np.clip(goal, -FAR, FAR), np.sqrt(alike[:, group])
 
     def blocks() -> Iterator[tuple[slice, Floats]]:
-        for first in range(0, n, _BLOCK):
-            rows = slice(first, min(first + _BLOCK, n))
-            back = [moves[order - 1 - k : n + order - 1 - k][rows] for k in range(1, order)]
-            yield rows, np.concatenate([learned.last[rows], *back, np.ones((rows.stop - first, 1))], axis=1) / units
+        for first in range(0, len(chosen), _BLOCK):
+            rows = slice(first, first + _BLOCK)
+            at = chosen[rows]
+            features = np.concatenate([learned.last[at], *(moves[at + order - k] for k in range(2, order + 1))], axis=1)
+            yield rows, np.append(np.clip(features, -FAR, FAR), np.ones((len(at), 1)), axis=1).astype(float)
 
-    likely, solution, share = np.ones(n), np.zeros((len(units), size)), np.zeros(size)
+    likely, solution, share = np.ones(len(chosen)), np.zeros((n_features, size)), np.zeros(size)
     for _ in range(_ROUNDS):
-        for at, own in enumerate(alike.T):
-            mine, weight = group == at, own * likely
-            gram, cross = np.zeros((len(units), len(units))), np.zeros((len(units), int(mine.sum())))
+        for of, own in enumerate(alike.T):
+            mine, weight = group == of, own * likely
+            gram, cross = np.zeros((n_features, n_features)), np.zeros((n_features, int(mine.sum())))
             for rows, features in blocks():
                 weighted = features.T * weight[rows]
                 gram += weighted @ features
@@ -57,9 +63,8 @@ def regressed(learned: Learned, order: int, ridge: float) -> tuple[dict[str, Any
             inverse = np.linalg.inv(gram + np.diag(shrinkage))
             solution[:, mine] = inverse @ cross
             share[mine] = np.sum(inverse * gram) / max(weight.sum(), 1e-6)
-        missed = np.concatenate([goal[rows] - features @ solution for rows, features in blocks()]) * np.sqrt(trust)
+        missed = np.concatenate([goal[rows] - features @ solution for rows, features in blocks()]) * trust
         missed /= np.maximum(spreads(np.where(known, missed, np.nan)), LEAST_SCALE)
         likely = (_TAIL + known.sum(axis=1)) / (_TAIL + (missed**2).sum(axis=1))
-    solution *= unit[:size] / units[:, None]
-    params = {"weights": solution[:-1].astype(np.float32), "bias": solution[-1].astype(np.float32)}
-    return params, 1 / (1 - np.minimum(share, 0.9))
+    params = {"weights": solution[:-1], "bias": solution[-1], "unit": unit}
+    return {name: array.astype(np.float32) for name, array in params.items()}, 1 / (1 - np.minimum(share, 0.9))

@@ -33,6 +33,7 @@ __all__ = [
     "scale_of",
     "spreads",
     "trained",
+    "unscaled",
 ]
 
 Floats = NDArray[np.float64]
@@ -112,8 +113,14 @@ class AbstractOnlinePredictor(AbstractPredictor):
         Raises
         ------
         ValueError
-            If a parameter has an impossible value, or a recording fewer than two rows that count.
+            If a parameter has an impossible value, a recording fewer than two rows that count, or not all of them the
+            same number of sensors and inputs.
         """
+        shapes = {(one.values.shape[1], one.inputs.shape[1]) for one in recordings}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"recordings differ in their numbers of sensors and inputs, {sorted(shapes)}; fit them apart."
+            )
         fitted = [clone(self)._scaled(recording, at) for at, recording in enumerate(recordings)]
         learned = [one._read(recording) for one, recording in zip(fitted, recordings, strict=True)]
         for one, params in zip(fitted, self._learn(learned), strict=True):
@@ -153,7 +160,7 @@ class AbstractOnlinePredictor(AbstractPredictor):
         return fitted
 
     def _take(self, params: dict[str, Any]) -> None:
-        self.params_ = jax.device_put(params)
+        self.params_ = _on_cpu(params)
         self.df_ = self._df(params)
 
     def _df(self, params: dict[str, Any]) -> Floats:
@@ -236,8 +243,8 @@ def trained(
         The first weights where the rows held out are not explained better by others.
     """
     training = Training(max_steps=max_steps, batch_size=batch_size, eval_every=25)
-    places = jnp.linspace(0, 1, 4 * batch_size, dtype=jnp.float32).reshape(4, -1)
-    valid = (places, jnp.ones(places.shape, bool)) if validation > 0 else None
+    places = np.linspace(0, 1, 4 * batch_size, dtype=np.float32).reshape(4, -1)
+    valid = (places, np.ones(places.shape, bool)) if validation > 0 else None
     results = train_members(
         loss, _Places(batch_size), nets, (), keys=[key] * len(nets), training=training,
         optimizers=[Optimizer(learning_rate=learning_rate)] * len(nets), valid_batches=valid, settings=settings,
@@ -250,6 +257,11 @@ def trained(
 
     pairs = zip(nets, results, settings, strict=True)
     return [net if missed(net, own) < missed(first, own) else first for first, (net, _), own in pairs]
+
+
+def _on_cpu(params: Any) -> Any:
+    """Parameters where rows are read: one after the other, which takes an accelerator longer."""
+    return jax.device_put(params, jax.local_devices(backend="cpu")[0])
 
 
 def _run(
@@ -269,6 +281,7 @@ def _run(
 def passed(model: AbstractOnline, params: Any, learned: Learned) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """Means and scales of learned rows, and where a sensor that was seen before is seen; (n, C) each."""
     rows = np.concatenate([learned.elapsed[:, None], learned.x], axis=1)
+    params = _on_cpu(params)
     _, expected = _run(model, params, before(model, params, learned.x.shape[1]), rows, Hold())
     mean, scale, _ = np.split(expected.astype(float), 3, axis=1)
     return mean, scale, learned.known
@@ -278,10 +291,17 @@ def scale_of(
     model: AbstractOnline, params: dict[str, Any], learned: Learned, more: Floats | float = 1.0
 ) -> dict[str, Any]:
     """The parameters with the scale of what the model misses, which is ``more`` times that in learned rows."""
-    params = {**params, "scale": np.ones(learned.n_sensors, np.float32)}
+    params = unscaled(params, learned)
     mean, _, known = passed(model, params, learned)
     missed = np.where(known, (learned.sensors - mean) / np.sqrt(learned.late), np.nan)
     return {**params, "scale": np.maximum(more * spreads(missed), LEAST_SCALE).astype(np.float32)}
+
+
+def unscaled(params: dict[str, Any], learned: Learned) -> dict[str, Any]:
+    """The parameters with scales of 1, and between which values all but one in five hundred of the learned ones lie."""
+    seen = [column[~np.isnan(column)] for column in learned.sensors.T]
+    usual = np.array([np.quantile(x, [0.001, 0.999]) if len(x) else [0, 0] for x in seen], np.float32)
+    return {**params, "scale": np.ones(learned.n_sensors, np.float32), "low": usual[:, 0], "high": usual[:, 1]}
 
 
 def move_units(learned: Learned) -> NDArray[np.float32]:

@@ -3,7 +3,8 @@
 A row x holds K = C + F numbers, sensors before inputs, each in units of its own spread about its median, NaN where
 missing. A model is a frozen value of two pure functions: `AbstractOnline.expect` says what the sensors of the next row
 should be, and how surely, from what is carried; `AbstractOnline.feed` carries a row on. Both are functions of one row
-and of parameters in a dict: ``scale`` (C,), the scale of the departures one typical step ahead, and a model's own.
+and of parameters in a dict: ``scale`` (C,), that of what is missed one typical step ahead; ``low`` and ``high`` (C,),
+the bounds of usual values; and a model's own.
 """
 
 from abc import ABC, abstractmethod
@@ -22,6 +23,7 @@ from tsrnn.nn.distributions import Normal, StudentT
 from tsrnn.nn.scan import scan
 
 __all__ = [
+    "FAR",
     "AbstractOnline",
     "AutoRegressive",
     "Carry",
@@ -32,6 +34,7 @@ __all__ = [
     "before",
     "chunk_starts",
     "chunks",
+    "first_weights",
     "run",
     "symlog",
 ]
@@ -42,6 +45,9 @@ Params = Any
 Carry = dict[str, Array]
 """``last`` (K,): the value last seen, 0 before; ``age`` (K,): typical steps since then, infinite before; ``held`` (C,):
 typical steps for which a sensor has been beyond the limit, -1 where it is not; and what a model carries."""
+
+FAR = 10.0
+"""Spreads off the median, and units of a move, that count at the most in a linear model."""
 
 _WIDER, _NARROWER = 3.0, 1.5
 """Bounds of what a network may add to the logarithm of a scale, and take from it: what it has seen to be still for long
@@ -130,8 +136,10 @@ class Levels(AbstractOnline):
 class AutoRegressive(AbstractOnline):
     """Departures linear in the last values and in the last ``order - 1`` moves of all columns.
 
-    A move is the difference of a value from the one before it, 0 where there is none. Parameters beside ``scale``:
-    ``weights`` (order * K, C) and ``bias`` (C,). Carried are the ``moves`` (order - 1, K), the newest first.
+    A move is the difference of a value from the one before it, 0 where there is none. Values and moves, these in units
+    of their own, count up to `FAR`: gross errors neither draw the line while it is learned nor throw the rows after
+    them off it. Parameters: ``weights`` (order * K, C), ``bias`` (C,) and ``unit`` (K,), that of the moves. Carried are
+    the ``moves`` (order - 1, K), the newest first.
     """
 
     order: int
@@ -144,8 +152,9 @@ class AutoRegressive(AbstractOnline):
         self, p: Params, carry: Carry, elapsed: Float[Array, ""]
     ) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
         """The linear function."""
-        features = jnp.concatenate([carry["last"], carry["moves"].ravel()])
-        return features @ p["weights"] + p["bias"], jnp.zeros_like(p["scale"])
+        features = jnp.concatenate([carry["last"], (carry["moves"] / p["unit"][None]).ravel()])
+        departure = jnp.clip(features, -FAR, FAR) @ p["weights"] + p["bias"]
+        return p["unit"][: len(departure)] * departure, jnp.zeros_like(p["scale"])
 
     def feed(self, p: Params, carry: Carry, x: Float[Array, " K"], elapsed: Float[Array, ""]) -> Carry:
         """The newest move in, the oldest out."""
@@ -157,7 +166,7 @@ class AutoRegressive(AbstractOnline):
 class Recurrent(AbstractOnline):
     """What a recurrent network adds to an `AutoRegressive` model, which it holds with its parameters.
 
-    The network reads of every column its value, its move in units of ``unit`` (K,), both on a logarithmic scale, and
+    The network reads of every column its value and its move, both on a logarithmic scale, and
     whether it was there; and the logarithm of the time elapsed. From its ``h`` and the time that will have elapsed come
     a departure in units of ``scale`` and a factor on it, sensor by sensor; both are nothing at first. Its weights are
     ``net``: ``layer_0`` ..., ``head`` (2 D + 1, 2 C), ``head_bias``, and ``tail`` (C,), which gives the degrees of
@@ -184,7 +193,7 @@ class Recurrent(AbstractOnline):
         }
         zeros = jnp.zeros(2 * n_sensors)
         return net | {"head": jnp.zeros((2 * self.hidden_size + 1, 2 * n_sensors)), "head_bias": zeros,
-            "tail": jnp.full(n_sensors, 2.0)}  # fmt: skip
+            "tail": jnp.full(n_sensors, 2.0, jnp.float32)}  # fmt: skip
 
     def start(self, p: Params, n_columns: int) -> Carry:
         """States of zero."""
@@ -282,6 +291,13 @@ class ChunkLoss:
         return jnp.where(counts, losses, 0).sum() / jnp.maximum(counts.sum(), 1).astype(losses.dtype), None
 
 
+@partial(jax.jit, static_argnames=("model", "n_columns", "n_sensors"))
+def first_weights(model: Any, seed: Int[Array, ""], n_columns: int, n_sensors: int) -> tuple[Params, PRNGKeyArray]:
+    """Fresh ``net`` of a model, and a key for what is drawn in training; one program."""
+    init_key, key = jax.random.split(jax.random.key(seed))
+    return model.init(init_key, n_columns, n_sensors), key
+
+
 def chunk_starts(batch: Any, ends: Int[Array, " 2"], steps: int, warm_up: int = 0) -> Int[Array, " B"]:
     """First rows of chunks of a recording, from a batch and ends as in `ChunkLoss`."""
     place, held_out = batch
@@ -340,7 +356,7 @@ def run(
 
     Examples
     --------
-    >>> model, p = Persistent(), {"scale": jnp.ones(1)}
+    >>> model, p = Persistent(), {"scale": jnp.ones(1), "low": -jnp.ones(1), "high": jnp.ones(1)}
     >>> rows, told = jnp.array([[1.0, 0.5], [1.0, 2.0]]), jnp.array([2, jnp.inf, jnp.inf])
     >>> carry, expected = run(model, p, before(model, p, 1), rows, told)
     >>> expected[:, 0].tolist()
@@ -358,7 +374,9 @@ def run(
         longer = jnp.where(carry["held"] < 0, jnp.where(off, 0, -1), carry["held"] + elapsed)
         since = jnp.where(missing | off, longer, -1)
         held = off & (since < steps)
-        carry = model.feed(p, carry, x.at[:size].set(jnp.where(held, mean, value)), elapsed) | {"held": since}
+        last = carry["last"][:size]  # where a model would run away on its own, it is kept among values that there were
+        usual = jnp.clip(mean, jnp.minimum(p["low"], last), jnp.maximum(p["high"], last))
+        carry = model.feed(p, carry, x.at[:size].set(jnp.where(held, usual, value)), elapsed) | {"held": since}
         return carry, out.at[t].set(jnp.concatenate([mean, scale, held.astype(mean.dtype)]))
 
     expected = jnp.zeros((len(rows), 3 * size), jnp.float32)

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from tsrnn.nn.cells import AbstractCell
 from tsrnn.nn.online import AbstractOnline, Carry, Params, chunk_starts, chunks, symlog
-from tsrnn.nn.scan import scan
+from tsrnn.nn.scan import choose, scan
 
 __all__ = ["Reconstructing", "WindowLoss"]
 
@@ -65,20 +65,24 @@ class Reconstructing(AbstractOnline):
         self, p: Params, carry: Carry, x: Float[Array, " K"], elapsed: Float[Array, ""]
     ) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
         """The row as reconstructed with its window."""
-        newest = self.reconstructed(p["net"], _slid(carry["window"], x, elapsed)[None])[0, -1]
+        newest = self.reconstructed(p["net"], _slid(carry["window"], x, elapsed)[None], platform="cpu")[0, -1]
         return jnp.sign(newest) * jnp.expm1(jnp.abs(newest)), p["scale"]
 
     def feed(self, p: Params, carry: Carry, x: Float[Array, " K"], elapsed: Float[Array, ""]) -> Carry:
         """The window, a row further."""
         return super().feed(p, carry, x, elapsed) | {"window": _slid(carry["window"], x, elapsed)}
 
-    def reconstructed(self, net: Params, rows: Float[Array, "B T 1+K"]) -> Float[Array, "B T C"]:
-        """The sensors of windows, on a logarithmic scale."""
+    def reconstructed(
+        self, net: Params, rows: Float[Array, "B T 1+K"], *, platform: str | None = None
+    ) -> Float[Array, "B T C"]:
+        """The sensors of windows, on a logarithmic scale; ``platform`` as in `tsrnn.nn.scan.choose`."""
         late, x = jnp.log(jnp.maximum(rows[..., :1], 1e-3)), rows[..., 1:]
         seen = ~jnp.isnan(x)
         read = jnp.concatenate([symlog(jnp.where(seen, x, 0)), seen.astype(x.dtype), late], axis=-1)
-        state, _ = scan(self.cell, net["encoder"], self.cell.zeros(net["encoder"], len(rows)), read, reverse=True)
-        _, hs = scan(self.cell, net["decoder"], state, late)
+        backend = choose(self.cell, read, self.hidden_size, masked=False, platform=platform)
+        zeros = self.cell.zeros(net["encoder"], len(rows))
+        state, _ = scan(self.cell, net["encoder"], zeros, read, reverse=True, backend=backend)
+        _, hs = scan(self.cell, net["decoder"], state, late, backend=backend)
         given: Array = hs @ net["head"] + net["head_bias"][None, None]
         return given
 

@@ -1,36 +1,45 @@
-"""``tsrnn detect``: a sensor table in, its scores, events and pictures out."""
+"""``tsrnn detect`` and ``tsrnn anomaly``: a sensor table in, its scores, events and pictures out."""
 
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
 
 from tsrnn.anomaly import AnomalyDetector, training_rows
-from tsrnn.anomaly.base import Judged
 from tsrnn.anomaly.events import EventRules
-from tsrnn.anomaly.rows import describe
+from tsrnn.anomaly.rows import Findings
 from tsrnn.anomaly.rules import Quality
-from tsrnn.config import ConfigError, DetectConfig
-from tsrnn.config.schema import DetectorSection
-from tsrnn.data import read_table
+from tsrnn.config import DetectConfig
+from tsrnn.config.schema import DetectorSection, SensorSection
+from tsrnn.data import validation
 from tsrnn.data.io import Reading
+from tsrnn.data.stream import Place, read_chunks
 from tsrnn.forecasting.spec import SpecError, predictor_from_spec, to_spec, value_from_spec
 from tsrnn.report import html
 from tsrnn.report.charts import Monitor
+from tsrnn.report.envelope import Envelope
 from tsrnn.report.sensors import plot_events
+from tsrnn.runs.carried import Carried, Model
 from tsrnn.runs.folder import run_folder, write
-from tsrnn.runs.provenance import provenance
+from tsrnn.runs.provenance import Content, provenance
 
-__all__ = ["run_detect"]
+__all__ = ["fit_model", "run_detect", "run_score", "scored"]
 
 _SHOWN = 50  # events in the report
+_AT_ONCE = 65_536  # rows in which those of training are gone through
+_OF_THE_FIT = ("Left out", "The scorer")  # notes that are not about rows
+MODEL = "model.tsrnn"
+"""The detector in a run folder."""
+
+Chunks = Iterator[tuple[pd.DataFrame, Place]]
 
 
-def run_detect(
-    table: str | Path, config: DetectConfig, out: str | Path | None = None, *, model: str | Path | None = None
-) -> Path:
-    """Score a sensor table, find its events, and write the run folder.
+def fit_model(table: str | Path, config: DetectConfig, out: str | Path, rows: int | None = None) -> Model:
+    """Fit a detector to a sensor table and save it, with its state after these rows.
 
     Parameters
     ----------
@@ -38,16 +47,49 @@ def run_detect(
         CSV or Parquet with a time column and a column a sensor: a file, a pattern, or a folder; see
         `tsrnn.data.read_table`.
     config : DetectConfig
-        The columns, and the detector to fit on the first rows of the table.
+        The columns and the detector.
+    out : str or Path
+        The model's file.
+    rows : int, optional
+        Rows to learn from, the first ones; by default all of the table.
+
+    Raises
+    ------
+    ConfigError
+        If the detector cannot be built from its specification.
+    DataError
+        If the table cannot be used.
+    FileNotFoundError
+        If there is no such table.
+    """
+    detector, data = build_detector(config), config.data
+    reading: Reading = data.model_dump(include={*Reading.__annotations__})  # type: ignore[assignment]
+    known, place = _first_rows(read_chunks(table, **reading), rows)
+    detector.fit(known, time_col=data.time_col, sensors=data.sensors, inputs=data.inputs)
+    state = detector.start()
+    for start in range(0, len(known), _AT_ONCE):
+        state, _, _ = detector.follow(state, detector.columns_.read(known[start : start + _AT_ONCE])[0])
+    model = Model(Path(out), detector, state, reading, place)
+    model.save()
+    return model
+
+
+def run_detect(table: str | Path, config: DetectConfig, out: str | Path | None = None) -> Path:
+    """Fit a detector to the first rows of a sensor table, score all of them, and write the run folder.
+
+    Parameters
+    ----------
+    table : str or Path
+        As of `fit_model`.
+    config : DetectConfig
+        The columns, and the detector.
     out : str or Path, optional
         The run folder; by default ``runs/<name>-<date>-<time>``. Nothing is overwritten.
-    model : str or Path, optional
-        A saved detector to use instead of fitting one.
 
     Returns
     -------
     Path
-        The run folder: ``scores.csv`` (a row for each one of the table, in its order), ``events.csv``,
+        The run folder: ``scores.csv`` (a row for each one of the table, in its order), ``events.csv``, ``events.json``,
         ``summary.txt``, ``plots/``, ``report.html``, ``config.yaml`` (every default written out),
         ``provenance.json`` (software, machine, commit, data), and the detector with its state after the last row in
         ``model.tsrnn``.
@@ -55,60 +97,162 @@ def run_detect(
     Raises
     ------
     ConfigError
-        If the forecaster cannot be built from its specification, or ``out`` is taken.
+        As of `fit_model`, or if ``out`` is taken.
+    DataError
+        If the table cannot be used.
+    FileNotFoundError
+        If there is no such table.
+    """
+    reading = config.data.model_dump(include={*Reading.__annotations__})
+    with run_folder(config.name, out) as (folder, part):
+        rows = sum(len(chunk) for chunk, _ in read_chunks(table, **reading))
+        known = training_rows(rows, config.data.train_fraction)
+        model = fit_model(table, config, part / MODEL, known)
+        begin = Carried(model.detector.start(), Place(layout=model.place.layout))
+        found = _score(part, table, model, begin, known)
+        _write(part, table, model, config, found)
+        replace(model, state=found.after.state, place=found.after.place).save()
+    return folder
+
+
+def run_score(
+    table: str | Path,
+    model: str | Path,
+    out: str | Path | None = None,
+    *,
+    state: str | Path | None = None,
+    name: str = "score",
+    reading: Mapping[str, Any] | None = None,
+) -> Path:
+    """Score a sensor table by a saved detector, in the memory of a chunk of rows, and write the run folder.
+
+    Parameters
+    ----------
+    table : str or Path
+        As of `fit_model`.
+    model : str or Path
+        The detector's file.
+    out : str or Path, optional
+        The run folder, as of `run_detect`, without the model.
+    state : str or Path, optional
+        A state file: the rows follow those that it was written after, or those that the model was saved after if there
+        is no such file yet. It is brought up to date. By default nothing is known of rows before the first.
+    name : str, default "score"
+        Of the run.
+    reading : mapping, optional
+        What is read otherwise than by the model: keywords of `tsrnn.data.read_table`.
+
+    Raises
+    ------
+    ConfigError
+        If ``out`` is taken, or the state is of another model.
     DataError
         If the table cannot be used.
     FileNotFoundError
         If there is no such table or model.
     """
-    detector = build_detector(config) if model is None else _saved(model, config)
-    time_col = config.data.time_col if model is None else detector.columns_.time_col
-    options = config.data.model_dump(include={*Reading.__annotations__})
-    frame = read_table(table, **options | {"time_col": time_col})
-    with run_folder(config.name, out) as (folder, part):
-        known = None
-        if model is None:
-            known = _first_rows(frame, time_col, config.data.train_fraction)
-            detector.fit(known, time_col=time_col, sensors=config.data.sensors, inputs=config.data.inputs)
-        rows, stamps = detector.columns_.read(frame)
-        state, judged, closed = detector.follow(detector.start(), rows)
-        detector.save(part / "model.tsrnn", state)
-        scores = detector.frame(judged, stamps)
-        events = detector.stamped([closed, detector.open_events(state)], stamps)
-        summary = [f"{Path(table).name}: {_origin(frame, detector, known)}", *_notes(frame, detector, judged, known)]
-        (part / "summary.txt").write_text("\n".join(summary) + "\n", encoding="utf-8")
-        highest = events.nlargest(_SHOWN, "severity").sort_index()
-        caption = f"{len(events)} events" + (f"; the worst {_SHOWN}, in time order." if len(events) > _SHOWN else ".")
-        figure = plot_events(
-            frame,
-            scores,
-            events,
-            time_col=time_col,
-            sensors=detector.columns_.sensors,
-            fitted_until=None if known is None else known[time_col].iloc[-1],
-        )
-        write(
-            part,
-            config.name,
-            config=_resolved(config, detector),
-            origin=provenance(table, frame, {"predictor": detector.predictor}),
-            tables={"scores.csv": scores, "events.csv": events},
-            figures={"events": figure},
-            page=[
-                html.Text("\n\n".join(summary)),
-                Monitor(
-                    frame,
-                    scores,
-                    events,
-                    time_col,
-                    detector.columns_.sensors,
-                    heading="Sensors and score",
-                    note="Shaded: what was expected, three scales to either side, and events. Drag to zoom.",
-                ),
-                html.Table(highest.drop(columns="peak"), heading="Events", caption=caption),
-            ],
-        )
+    known = Model.load(model, reading or {})
+    begin = Carried(known.detector.start(), Place(layout=known.place.layout))
+    if state is not None:
+        begin = Carried.load(state, known)
+    with run_folder(name, out) as (folder, part):
+        found = _score(part, table, known, begin)
+        _write(part, table, known, DetectConfig(name=name, data=SensorSection.model_validate(known.reading)), found)
+    if state is not None:
+        found.after.save(state, known)
     return folder
+
+
+def scored(model: Model, state: Any, chunk: pd.DataFrame) -> tuple[Any, pd.DataFrame, pd.DataFrame, Any]:
+    """The state after a chunk, its rows with values and scores, the events that end in it (times as numbers), flags."""
+    detector = model.detector
+    rows, stamps = detector.columns_.read(chunk)
+    state, judged, closed = detector.follow(state, rows)
+    scores = detector.frame(judged, stamps)
+    values = pd.DataFrame(judged.values, scores.index, list(detector.columns_.sensors))
+    time_col = detector.columns_.time_col
+    told = pd.concat([scores[[time_col]], values, scores.drop(columns=time_col)], axis=1)
+    return state, told, closed, judged.flags
+
+
+class _Found(NamedTuple):
+    """What a table gave besides its scores."""
+
+    after: Carried
+    events: pd.DataFrame
+    drawn: pd.DataFrame
+    summary: list[str]
+    content: Content
+    fitted_until: Any
+
+
+def _score(part: Path, table: str | Path, model: Model, begin: Carried, known: int | None = None) -> _Found:
+    """Write the scores of a table; ``known`` are the rows that the model was fitted on, if it was on these."""
+    detector, columns = model.detector, model.detector.columns_
+    envelope, findings, content = Envelope(columns.time_col), Findings(columns), Content()
+    state, place, found, fitted_until = begin.state, begin.place, [], None
+    with (part / "scores.csv").open("wb") as file:
+        for chunk, place in read_chunks(table, place=begin.place, **model.reading):  # noqa: B007  of the last chunk
+            state, told, closed, flags = scored(model, state, chunk)
+            _append(file, told, header=not content.rows)
+            if known is not None and content.rows < known <= content.rows + len(chunk):
+                fitted_until = told[columns.time_col].iloc[known - content.rows - 1]
+            envelope.add(told)
+            findings.add(chunk, flags)
+            content.add(chunk)
+            found.append(closed)
+    by = "Scored by a saved detector" if known is None else f"Fitted on the first {known:,} rows, up to {fitted_until}"
+    summary = [f"{Path(table).name}: {content.rows:,} rows, {', '.join(columns.sensors)}. {by}."]
+    summary += findings.sentences()
+    if known is not None:
+        summary += [note for note in detector.notes_ if note.startswith(_OF_THE_FIT)]
+    unwatched = [c for c in content.columns if c not in (columns.time_col, *columns.sensors, *columns.inputs)]
+    if unwatched:
+        summary.append(f"Not watched: {', '.join(unwatched)}.")
+    events = detector.stamped([*found, detector.open_events(state)], told[columns.time_col])
+    return _Found(Carried(state, place), events, envelope.rows(), summary, content, fitted_until)
+
+
+def _write(part: Path, table: str | Path, model: Model, config: DetectConfig, found: _Found) -> None:
+    """Fill the run folder, in which the scores stand."""
+    columns, events, drawn = model.detector.columns_, found.events, found.drawn
+    (part / "summary.txt").write_text("\n".join(found.summary) + "\n", encoding="utf-8")
+    events.to_json(part / "events.json", orient="records", date_format="iso", indent=1)
+    worst = events.nlargest(_SHOWN, "severity").sort_index()
+    caption = f"{len(events)} events" + (f"; the worst {_SHOWN}, in time order." if len(events) > _SHOWN else ".")
+    figure = plot_events(
+        drawn, drawn, events, time_col=columns.time_col, sensors=columns.sensors, fitted_until=found.fitted_until
+    )
+    write(
+        part,
+        config.name,
+        config=_resolved(config, model.detector),
+        origin=provenance(table, found.content, {"predictor": model.detector.predictor}),
+        tables={"events.csv": events},
+        figures={"events": figure},
+        page=[
+            html.Text("\n\n".join(found.summary)),
+            Monitor(
+                drawn,
+                drawn,
+                events,
+                columns.time_col,
+                columns.sensors,
+                heading="Sensors and score",
+                note="Shaded: what was expected, three scales to either side, and events. Drag to zoom.",
+            ),
+            html.Table(worst.drop(columns="peak"), heading="Events", caption=caption),
+        ],
+    )
+
+
+def _append(file: IO[bytes], told: pd.DataFrame, *, header: bool) -> None:
+    """Rows of a CSV file, as pandas would write them in ten times the time."""
+    if header:
+        file.write(told[:0].to_csv(index=False).encode())
+    texts = {str(name): told[name].map(str) for name in told.select_dtypes(["datetime", "datetimetz"])}
+    table = pa.Table.from_pandas(told.assign(**texts), preserve_index=False)
+    pyarrow.csv.write_csv(table, file, pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed"))
 
 
 def build_detector(config: DetectConfig) -> AnomalyDetector:
@@ -124,42 +268,18 @@ def build_detector(config: DetectConfig) -> AnomalyDetector:
     return AnomalyDetector(predictor, **given)
 
 
-def _saved(model: str | Path, config: DetectConfig) -> AnomalyDetector:
-    detector, _ = AnomalyDetector.load(model)
-    time_col = detector.columns_.time_col
-    if "time_col" in config.data.model_fields_set and config.data.time_col != time_col:
-        raise ConfigError(
-            f"the detector in {model} reads the time column {time_col!r}, not {config.data.time_col!r}; "
-            "rename the column of the table."
-        )
-    return detector
-
-
-def _first_rows(frame: pd.DataFrame, time_col: str, fraction: float) -> pd.DataFrame:
-    """The rows to fit on; the first ones in time, also where the file is out of order."""
-    ordered = frame
-    if not frame[time_col].is_monotonic_increasing:
-        ordered = frame.sort_values(time_col, kind="stable", ignore_index=True)
-        ordered.attrs = {}  # its rows are no longer lines of the file
-    return ordered.head(training_rows(len(frame), fraction))
-
-
-def _origin(frame: pd.DataFrame, detector: AnomalyDetector, known: pd.DataFrame | None) -> str:
-    read = f"{len(frame):,} rows, {', '.join(detector.columns_.sensors)}."
-    if known is None:
-        return f"{read} Scored by a saved detector."
-    return f"{read} Fitted on the first {len(known):,} rows, up to {known[detector.columns_.time_col].iloc[-1]}."
-
-
-def _notes(frame: pd.DataFrame, detector: AnomalyDetector, judged: Judged, known: pd.DataFrame | None) -> list[str]:
-    """What was unusual in the table, and of the fit what is not about its rows; a sentence each."""
-    notes = list(describe(frame, judged.flags, detector.columns_))
-    if known is not None:
-        of_rows = [*describe(known, judged.flags[: len(known)], detector.columns_)]
-        notes += [note for note in detector.notes_ if note not in of_rows]
-    columns = detector.columns_
-    unwatched = [str(c) for c in frame.columns if c not in (columns.time_col, *columns.sensors, *columns.inputs)]
-    return [*notes, f"Not watched: {', '.join(unwatched)}."] if unwatched else notes
+def _first_rows(chunks: Chunks, rows: int | None) -> tuple[pd.DataFrame, Place]:
+    """The first rows of a table, or all, that know the lines of their file."""
+    parts, lines, n, place = [], [], 0, Place()
+    for chunk, place in chunks:  # noqa: B007  of the last chunk
+        parts.append(chunk if rows is None else chunk[: rows - n])
+        lines += [[name, n + start] for name, start in chunk.attrs[validation.SOURCE]]
+        n += len(parts[-1])
+        if n == rows:
+            break
+    whole = pd.concat(parts, ignore_index=True)
+    whole.attrs[validation.SOURCE] = lines
+    return whole, place
 
 
 def _resolved(config: DetectConfig, detector: AnomalyDetector) -> dict[str, Any]:

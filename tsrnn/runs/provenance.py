@@ -17,11 +17,11 @@ from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.predictor import AbstractPredictor
 from tsrnn.forecasting.spec import to_spec
 
-__all__ = ["content_hash", "provenance"]
+__all__ = ["Content", "provenance"]
 
 
 def provenance(
-    source: str | Path, frame: pd.DataFrame, models: Mapping[str, AbstractForecaster | AbstractPredictor]
+    source: str | Path, data: "pd.DataFrame | Content", models: Mapping[str, AbstractForecaster | AbstractPredictor]
 ) -> dict[str, Any]:
     """All that ``provenance.json`` of a run folder holds.
 
@@ -29,7 +29,7 @@ def provenance(
     ----------
     source : str or Path
         Where the data came from.
-    frame : DataFrame
+    data : DataFrame or Content
         The data as it was read.
     models : mapping of str to forecaster or predictor
         What was fitted.
@@ -41,6 +41,9 @@ def provenance(
         whether files that it tracks were changed since, None outside of a repository; ``data``, with a hash of its
         content; ``seeds``, the ``random_state`` of each model that has one.
     """
+    if isinstance(data, pd.DataFrame):
+        frame, data = data, Content()
+        data.add(frame)
     lines = [line for line in requires("tsrnn") or [] if "extra ==" not in line]
     needed = sorted(re.split(r"[^\w.-]", line)[0] for line in lines)
     return {
@@ -49,29 +52,42 @@ def provenance(
         "platform": platform.platform(),
         "hardware": _hardware(),
         "git": _commit(),
-        "data": {
-            "source": str(source),
-            "rows": len(frame),
-            "columns": [str(name) for name in frame.columns],
-            "sha256": content_hash(frame),
-        },
+        "data": {"source": str(source), "rows": data.rows, "columns": data.columns, "sha256": data.sha256()},
         "seeds": {name: seed for name, model in models.items() for seed in _seeds(to_spec(model))},
         "packages": {name: version(name) for name in needed},
     }
 
 
-def content_hash(frame: pd.DataFrame) -> str:
-    """SHA-256 over names, rows and values; the same for equal frames, whatever file they came from.
+class Content:
+    """Rows, columns and hash of a table that comes in parts.
 
     Examples
     --------
+    >>> whole, parts = Content(), Content()
     >>> frame = pd.DataFrame({"y": [1.0, 2.0]})
-    >>> content_hash(frame) == content_hash(frame.copy()), content_hash(frame) == content_hash(frame + 1)
-    (True, False)
+    >>> whole.add(frame)
+    >>> for part in (frame[:1], frame[1:]):
+    ...     parts.add(part)
+    >>> whole.sha256() == parts.sha256(), parts.rows
+    (True, 2)
     """
-    digest = hashlib.sha256("\x1f".join(map(str, frame.columns)).encode())
-    digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
-    return digest.hexdigest()
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.columns: list[str] = []
+        self._digest = hashlib.sha256()
+
+    def add(self, frame: pd.DataFrame) -> None:
+        """Rows that follow those before."""
+        if not self.columns:
+            self.columns = [str(name) for name in frame.columns]
+            self._digest.update("\x1f".join(self.columns).encode())
+        self.rows += len(frame)
+        self._digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+
+    def sha256(self) -> str:
+        """Over names, rows and values; the same for equal rows, whatever file they came from."""
+        return self._digest.hexdigest()
 
 
 def _seeds(spec: Any) -> list[int | None]:

@@ -13,9 +13,6 @@ from tsrnn.data.inspect.stamps import Stamps
 
 __all__ = ["Axis", "Finding", "TimeColumn", "duration", "findings", "line_of", "words"]
 
-_NICE = ("s", "2s", "5s", "10s", "15s", "30s", "min", "2min", "5min", "10min", "15min", "30min", "h", "90min", "2h",
-         "3h", "4h", "6h", "12h", "D", "W")  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -170,14 +167,6 @@ class Axis:
     def regular(self) -> bool:
         """Whether half of the steps are the most common one, and nine in ten are multiples of it."""
         return self.share_on_rate >= 0.5 and self.share_on_grid >= 0.9
-
-    @property
-    def grid(self) -> str | None:
-        """A step to put irregular stamps on: the round one nearest to the median; the rate of regular ones."""
-        if self.freq is None or self.regular or not self.dated:
-            return None if self.freq is None else str(self.freq)
-        median = float(np.median(self.steps))
-        return min(_NICE, key=lambda nice: abs(np.log(Frequency.parse(nice).step / median)))
 
     @property
     def gaps(self) -> NDArray[np.int64]:

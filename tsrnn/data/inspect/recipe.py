@@ -102,8 +102,6 @@ class Recipe:
             default = {"time_col": "ds", "target_col": "y", "id_col": "unique_id"}
             changed = {key: value for key, value in options.items() if value != default.get(key)}
             return " ".join(["tsrnn backtest RUN.yaml", *_set(changed)])
-        if not self.line.regular and self.line.grid is not None:
-            options["freq"] = self.line.grid if self.line.dated else int(self.line.grid)
         column = [] if time_col == "ds" else ["--time-col", shlex.quote(time_col)]
         return " ".join(["tsrnn detect", shlex.quote(path), *column, *_set(options)])
 
