@@ -336,6 +336,11 @@ def spot(predictor: AbstractPredictor) -> AnomalyDetector:
     )
 
 
+def dynamic(predictor: AbstractPredictor) -> AnomalyDetector:
+    """SMAP: with the threshold of telemanom, row by row."""
+    return AnomalyDetector(predictor, scorers=("smooth",), threshold="dynamic", span=105, hold=None, quality=PLAIN)
+
+
 def severity(predictor: AbstractPredictor, span: int) -> AnomalyDetector:
     """GECCO and ranges of SMAP: averaged errors, every value read."""
     return AnomalyDetector(predictor, scorers=("smooth",), span=span, hold=None, quality=PLAIN)
@@ -368,6 +373,7 @@ DETECTORS: dict[str, dict[str, Detector]] = {
     "smap": {
         "random": random,
         "naive": naive,
+        "AR, dynamic threshold": ours(lambda seed: dynamic(AutoRegression()), settle=250, padding=100),
         "tsrnn, AR, events": ours(lambda seed: spot(AutoRegression()), above=1.6, settle=250, padding=100),
         "tsrnn, LSTM, events": ours(lambda seed: spot(lstm(seed)), above=1.6, settle=250, padding=100),
         "tsrnn, AR, severity": ours(lambda seed: severity(AutoRegression(), 100)),
