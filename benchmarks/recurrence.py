@@ -13,7 +13,7 @@ rematerialization, and without ``--quick`` draws ``benchmarks/figures/recurrence
 training step are left out.
 
 ``--padded`` gives every sequence a length of its own, half to all of the steps, and a first state that is not zero:
-``valid`` for ours, ``seq_lengths`` for Flax, a packed sequence for torch.
+``valid`` for ours, ``seq_lengths`` for Flax, a packed sequence for torch; 24 shapes.
 
 ``--backends`` times the plain scan, the derivative by hand and the C++ kernels too, whichever of them
 `tsrnn.nn.scan.choose` takes; ``native_train_vs_derivative`` and the like are the others' times over the kernels'.
@@ -92,6 +92,8 @@ class Shape(NamedTuple):
 def shapes(quick: bool, padded: bool) -> list[Shape]:
     if quick:
         sizes = [(32, 24, 32, 1), (32, 96, 64, 1), (128, 24, 64, 2)]
+    elif padded:
+        sizes = [*product((32, 128), (24, 96), (32, 64, 128), (1,))]
     else:
         sizes = [*product((32, 128, 512), (24, 96, 336), (32, 64, 128, 256), (1,))]
         sizes += [*product((32, 128, 512), (96,), (32, 64, 128, 256), (2,))]
