@@ -513,11 +513,18 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         _, expected = predictor.step(predictor.start(), observed)
         evidence = self._evidence(observed, expected)
         every = self.week_ / self.quality_.interval / self.false_alarms_per_week
-        off = highest(np.abs(evidence.deviations[settled]).T)
-        limit = np.inf if self.hold is None else max(4.0, ReturnLevel.fit(off, every, self.span).height)
-        self.hold_ = self.hold if isinstance(self.hold, Hold) else Hold(float(limit), self._hold_steps())
-        _, expected = predictor.step(predictor.start(), observed, self.hold_)  # as of rows that are scored later
-        evidence = self._evidence(observed, expected)
+        if self.hold is None:
+            self.hold_ = Hold()
+        elif isinstance(self.hold, Hold):
+            self.hold_ = self.hold
+        else:
+            off = highest(np.abs(evidence.deviations[settled]).T)
+            limit = max(4.0, ReturnLevel.fit(off, every, self.span).height)
+            steps = duration(self.hold, self.quality_.interval, "hold") / self.quality_.interval
+            self.hold_ = Hold(float(limit), steps)
+        if self.hold_ != Hold():  # as rows are scored later
+            _, expected = predictor.step(predictor.start(), observed, self.hold_)
+            evidence = self._evidence(observed, expected)
         self.scorers_: dict[str, AbstractScorer] = {}
         self.thresholds_: dict[str, AbstractThreshold] = {}
         chosen = [(name, name, self.threshold) for name in self.scorers]
@@ -542,12 +549,6 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             return evidence
         of = dict.fromkeys(self.columns_.sensors, self.side) if isinstance(self.side, str) else self.side
         return one_sided(evidence, [_SIDES[of.get(sensor, "both")] for sensor in self.columns_.sensors])
-
-    def _hold_steps(self) -> float:
-        interval = self.quality_.interval
-        if self.hold is None or isinstance(self.hold, Hold):
-            return np.inf
-        return duration(self.hold, interval, "hold") / interval
 
     def _kinds(self) -> list[str]:
         return [SCORERS[name].kind for name in self.scorers]
