@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -13,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tsrnn.anomaly import AnomalyDetector, Quality
+from tsrnn.anomaly.scorers import SCORERS
+from tsrnn.anomaly.thresholds import THRESHOLDS
 from tsrnn.config import BacktestConfig, ConfigError, DetectConfig
 from tsrnn.config.schema import BacktestSection, DataSection, DetectorSection
 from tsrnn.data import Roles, Schema
@@ -300,6 +303,12 @@ def test_detect_defaults_can_be_changed_in_part():
     detector = build_detector(config)
     assert (detector.predictor.max_steps, detector.predictor.hidden_size) == (3, 32)
     assert detector.quality == Quality(max_gap="2h")
+
+
+def test_every_scorer_and_threshold_can_be_named():
+    fields = DetectorSection.model_fields
+    assert set(get_args(fields["severity"].annotation)) == SCORERS.keys()
+    assert set(get_args(fields["threshold"].annotation)) == THRESHOLDS.keys()
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,7 @@ class SensorSection(_FileSection):
 
 _Scorer = Literal[
     "absolute", "squared", "nll", "p_value", "mahalanobis", "likelihood", "unrest", "drift", "disagreement", "smooth",
-    "change",
+    "change", "high", "low",
 ]  # fmt: skip
 _Side = Literal["both", "upper", "lower"]
 
@@ -262,7 +262,9 @@ class DetectorSection(_Section):
 
     scorers: list[_Scorer] = Field(["mahalanobis", "unrest", "drift", "disagreement"], min_length=1)
     severity: _Scorer = "smooth"
-    threshold: Literal["quantile", "return_level", "conformal", "spot", "dspot", "fdr", "dynamic"] = "return_level"
+    threshold: Literal["quantile", "return_level", "conformal", "spot", "dspot", "fdr", "dynamic", "record"] = (
+        "return_level"
+    )
     quality: dict[str, Any] | None = None
     events: dict[str, Any] | None = None
     side: _Side | dict[str, _Side] = "both"

@@ -22,6 +22,7 @@ from tsrnn.forecasting.lags import LagRegressor
 from tsrnn.forecasting.online import AutoRegression, MovingAverage, Persistence, RecurrentPredictor
 from tsrnn.forecasting.predictor import AbstractPredictor
 from tsrnn.forecasting.presets import PRESETS
+from tsrnn.forecasting.reconstruction import EncoderDecoder
 from tsrnn.nn.distributions import (
     Laplace,
     LogNormal,
@@ -75,7 +76,7 @@ MODELS: dict[str, type[AbstractForecaster]] = {
 """Every forecaster that a specification can name."""
 
 PREDICTORS: dict[str, type[AbstractPredictor]] = {
-    p.__name__: p for p in (RecurrentPredictor, AutoRegression, MovingAverage, Persistence)
+    p.__name__: p for p in (RecurrentPredictor, AutoRegression, MovingAverage, Persistence, EncoderDecoder)
 }
 """Every one-step-ahead predictor that a specification can name; the first is meant where no type is given."""
 
