@@ -201,7 +201,7 @@ def test_gross_errors_do_not_draw_the_line():
     dirty = np.where(rng.random(2000) < 0.004, 9999.0, x)
     clean, robust = (AutoRegression(order=6).fit(rows(values)) for values in (x, dirty))
     missed = [np.median(np.abs(passed(model, rows(x))[1].mean[:, 0] - x)[10:]) for model in (clean, robust)]
-    assert missed[1] < 1.3 * missed[0]
+    assert missed[1] < 1.1 * missed[0]
 
 
 def test_a_model_that_runs_away_is_kept_among_usual_values():
@@ -235,11 +235,11 @@ def test_autoregression_finds_the_process():
     noise = rng.normal(size=x.shape)
     for t in range(2, len(x)):
         x[t] = [1.2 * x[t - 1, 0] - 0.5 * x[t - 2, 0] + 0.3 * x[t - 1, 1], 0.6 * x[t - 1, 1]] + noise[t]
-    x[rng.random(3000) < 0.01] += 30
+    x[rng.random(3000) < 0.003] += 30  # with the two rows after each: one in a hundred is not expected
     _, expected = passed(AutoRegression(order=2).fit(rows(x)), rows(x))
     missed = np.median(np.abs(x - expected.mean)[10:], axis=0)
     np.testing.assert_allclose(missed, np.median(np.abs(noise), axis=0), rtol=0.08)
-    assert ((expected.scale[-1] > 0.9) & (expected.scale[-1] < 2)).all()
+    assert ((expected.scale[-1] > 0.9) & (expected.scale[-1] < 1.5)).all()
 
 
 def test_a_chunk_is_read_in_training_as_it_is_in_a_stream(fitted):
