@@ -122,10 +122,11 @@ class TestContract:
         values = np.where(np.arange(400)[:, None] % 50 == 7, 1e9, observed.values)
         for hold in (Hold(), Hold(5.0, 10)):
             _, expected = passed(fitted[name], observed._replace(values=values), hold=hold)
-            assert np.isfinite(expected.mean[observed.counts, :3]).all()
-            assert np.isfinite(expected.scale[observed.counts, :3]).all()
+            known = observed.counts & (np.arange(400) >= 7)  # the window of the reconstruction is full
+            assert np.isfinite(expected.mean[known, :3]).all()
+            assert np.isfinite(expected.scale[known, :3]).all()
         learned = clone(ALL[name]).fit(observed._replace(values=values))
-        assert np.isfinite(passed(learned, recording())[1].mean[observed.counts, :3]).all()
+        assert np.isfinite(passed(learned, recording())[1].mean[known, :3]).all()
 
     def test_without_fit_there_is_no_state(self, name):
         with pytest.raises(NotFittedError):
