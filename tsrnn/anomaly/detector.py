@@ -287,17 +287,22 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         )
         return _joined(parts), judged
 
-    def frame(self, judged: Judged, stamps: "pd.Series[Any]") -> pd.DataFrame:
-        """What was judged as a table; see `score`."""
-        columns: dict[str, Any] = {self.columns_.time_col: stamps.array}
+    def frame(self, judged: Judged, stamps: "pd.Series[Any]", *, values: bool = False) -> pd.DataFrame:
+        """What was judged as a table; see `score`. With ``values`` the sensors stand in it too, behind the times."""
+        own: dict[str, Any] = {self.columns_.time_col: stamps.array}
+        if values:
+            own |= dict(zip(self.columns_.sensors, judged.values.T, strict=True))
+        found: dict[str, Any] = {}
         parts = zip(self.columns_.sensors, judged.mean.T, judged.scale.T, judged.heights.T, judged.flags.T, strict=True)
         for sensor, mean, scale, height, flags in parts:
-            columns[f"{sensor}-expected"], columns[f"{sensor}-scale"] = mean, scale
-            columns[f"{sensor}-score"], columns[f"{sensor}-flags"] = height, flags
-        columns |= {"score": judged.score, "p": judged.p, "severity": judged.severity}
+            found[f"{sensor}-expected"], found[f"{sensor}-scale"] = mean, scale
+            found[f"{sensor}-score"], found[f"{sensor}-flags"] = height, flags
+        found |= {"score": judged.score, "p": judged.p, "severity": judged.severity}
         kinds = np.array([*self._kinds(), ""], dtype=object)
-        columns["kind"] = pd.array(kinds[judged.lead], dtype="str")
-        return pd.DataFrame(columns, index=stamps.index)
+        found["kind"] = pd.array(kinds[judged.lead], dtype="str")
+        if twice := [name for name in found if name in own]:
+            raise DataError(f"scores would have a second column {twice[0]!r}; rename that of the table.")
+        return pd.DataFrame(own | found, index=stamps.index)
 
     def score(self, df: pd.DataFrame, state: State | None = None) -> pd.DataFrame:
         """How abnormal every row is.

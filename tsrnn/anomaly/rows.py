@@ -57,10 +57,11 @@ class Columns:
         DataError
             If a column is absent or not numeric, or a stamp is missing or unreadable.
         """
-        df = df.rename(columns=str)
-        check_columns(df, [self.time_col], "time_col")
-        check_columns(df, self.sensors, "sensors")
-        check_columns(df, self.inputs, "inputs")
+        if not all(isinstance(name, str) for name in df.columns):
+            df = df.rename(columns=str)
+        for role, names in (("time_col", [self.time_col]), ("sensors", self.sensors), ("inputs", self.inputs)):
+            if names:
+                check_columns(df, names, role)
         if not len(df):
             raise DataError("the table has no rows.")
         stamps = parse_times(df[self.time_col], df, self.time_col)
