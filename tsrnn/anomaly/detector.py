@@ -514,7 +514,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             high=self.quality_.high,
             interval=self.quality_.interval,
         )
-        settled = calibration & _settled(rows.times, prepared.flags, self.events_.re_entry)
+        settled = calibration & _settled(rows.times, observed.counts, prepared.flags, self.events_.re_entry)
         _, expected = predictor.step(predictor.start(), observed)
         evidence = self._evidence(observed, expected)
         every = self.week_ / self.quality_.interval / self.false_alarms_per_week
@@ -593,10 +593,12 @@ def _observed(rows: Rows, verdict: Verdict) -> Observed:
     return Observed(np.where(verdict.usable, rows.values, np.nan), rows.inputs, verdict.elapsed, verdict.counts)
 
 
-def _settled(times: NDArray[np.int64], flags: NDArray[np.uint16], re_entry: int) -> NDArray[np.bool_]:
+def _settled(
+    times: NDArray[np.int64], counts: NDArray[np.bool_], flags: NDArray[np.uint16], re_entry: int
+) -> NDArray[np.bool_]:
     """Which rows do not come shortly after an outage; of those that do alarms do not count."""
     outage = ((flags[:, 0] & Flag.GAP) > 0) | ((flags & Flag.MISSING) > 0).all(axis=1)
-    now = np.maximum.accumulate(times)
+    now = np.maximum.accumulate(np.where(counts, times, times[0]))
     return np.asarray(now > np.maximum.accumulate(np.where(outage, now, now[0] - re_entry - 1)) + re_entry)
 
 

@@ -18,13 +18,14 @@ _WORDS = {
     Flag.GAP: "Gaps in time: {n}, the first ends at {first}",
     Flag.DUPLICATE: "Rows with the stamp of the row before, which the model does not read: {n}, the first is {first}",
     Flag.BACKSTEP: "Rows that lie back in time, which the model does not read: {n}, the first is {first}",
+    Flag.LEAP: "Rows that leap far ahead in time, which the model does not read: {n}, the first is {first}",
     Flag.STUCK: "Rows in which {name} stands still, masked: {n}, the first is {first}",
     Flag.RANGE: "Values of {name} out of range, masked: {n}, the first in {first}",
     Flag.SENTINEL: "Marks of missing values in {name}, masked: {n}, the first in {first}",
     Flag.RESET: "Resets of the counter {name}, masked: {n}, the first in {first}",
     Flag.UNIT: "Rows in which {name} is in another unit, masked: {n}, the first is {first}",
 }
-_OF_ROWS = Flag.GAP | Flag.DUPLICATE | Flag.BACKSTEP
+_OF_ROWS = Flag.GAP | Flag.DUPLICATE | Flag.BACKSTEP | Flag.LEAP
 
 
 @dataclass(frozen=True)
