@@ -18,8 +18,7 @@ class EncoderDecoder(AbstractOnlinePredictor):
     """LSTM-ED: each row as a network reconstructs it from a state too small for the window that ends with it.
 
     The mean of a row depends on that row too, unlike a prediction: what `step` gives is what a scorer needs, and no
-    forecast; it is NaN until the window is full. The state is the window. See `tsrnn.nn.reconstruction` for how it
-    differs from its sources.
+    forecast. The state is the window. See `tsrnn.nn.reconstruction` for how it differs from its sources.
 
     Parameters
     ----------
@@ -96,7 +95,7 @@ class EncoderDecoder(AbstractOnlinePredictor):
     def _settings(self, learned: Learned, room: int) -> dict[str, Any]:
         """Rows of a recording as the loss reads them, after as many missing ones as are before a stream."""
         rows = np.full((room, 1 + learned.x.shape[1]), np.nan, np.float32)
-        rows[:, 0] = -1
+        rows[:, 0] = 1
         first, n = self.window - 1, len(learned.x)
         rows[first : first + n, 0], rows[first : first + n, 1:] = learned.elapsed, learned.x
         ends = np.array([first + n - int(self.validation * n), first + n], np.int32)

@@ -129,10 +129,14 @@ class AbstractOnlinePredictor(AbstractPredictor):
     def start(self) -> State:
         """The state before the first row of a stream."""
         check_is_fitted(self, "params_")
-        return {"carry": np.asarray(before(self._model, self.params_, len(self.location_)))}
+        carry = np.asarray(before(self._model, self.params_, len(self.location_)))
+        return {"carry": carry, "unread": np.array(self._model.context)}
 
     def step(self, state: State, observed: Observed, hold: Hold = Hold()) -> tuple[State, Expected]:  # noqa: B008
-        """Expect each row from those before it, then read it; see `AbstractPredictor.step`."""
+        """Expect each row from those before it, then read it; see `AbstractPredictor.step`.
+
+        In the first rows of a stream, until the model has read what it looks at, no scale is below the sensor's spread.
+        """
         n_rows, size = observed.values.shape
         rows = self._rows(observed)[observed.counts]
         carry, expected = self._stepper(state["carry"], rows, *hold)
@@ -140,7 +144,10 @@ class AbstractOnlinePredictor(AbstractPredictor):
         out[observed.counts] = expected.reshape(-1, 3, size)
         mean, scale, held = out[:, 0], out[:, 1], out[:, 2] == 1
         location, spread = self.location_[:size], self.spread_[:size]
-        return {"carry": carry}, Expected(location + spread * mean, spread * scale, held)
+        early = observed.counts & (np.cumsum(observed.counts) <= state["unread"])
+        scale[early] = np.fmax(scale[early], np.fmax(self.params_["scale"], 1))
+        unread = np.maximum(0, state["unread"] - len(rows))
+        return {"carry": carry, "unread": unread}, Expected(location + spread * mean, spread * scale, held)
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """All that was learned; `restore` takes it back."""

@@ -32,13 +32,18 @@ class Reconstructing(AbstractOnline):
     """What a row should be, given itself and the rows before it; see the module.
 
     Beside ``scale`` its parameters are ``net``: ``encoder`` and ``decoder``, ``head`` (D, C) and ``head_bias``. Carried
-    is the ``window`` (window, 1 + K) of the last rows, the newest last: the time elapsed, then the row; missing rows of
-    -1 steps before the first, while which nothing is said. Values are read and reconstructed on a logarithmic scale (`tsrnn.nn.online.symlog`).
+    is the ``window`` (window, 1 + K) of the last rows, the newest last: the time elapsed, then the row; missing rows
+    before the first. Values are read and reconstructed on a logarithmic scale (`tsrnn.nn.online.symlog`).
     """
 
     cell: AbstractCell
     hidden_size: int
     window: int
+
+    @property
+    def context(self) -> int:
+        """All but the newest row."""
+        return self.window - 1
 
     def init(self, key: PRNGKeyArray, n_columns: int, n_sensors: int) -> dict[str, Any]:
         """Fresh ``net``."""
@@ -52,7 +57,7 @@ class Reconstructing(AbstractOnline):
 
     def start(self, p: Params, n_columns: int) -> Carry:
         """A window of missing rows."""
-        empty = jnp.full((self.window, 1 + n_columns), jnp.nan, jnp.float32).at[:, 0].set(-1)
+        empty = jnp.full((self.window, 1 + n_columns), jnp.nan, jnp.float32).at[:, 0].set(1)
         return super().start(p, n_columns) | {"window": empty}
 
     def departure(
@@ -64,10 +69,9 @@ class Reconstructing(AbstractOnline):
     def explain(
         self, p: Params, carry: Carry, x: Float[Array, " K"], elapsed: Float[Array, ""]
     ) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
-        """The row as reconstructed with its window, NaN until that is full."""
-        window = _slid(carry["window"], x, elapsed)
-        newest = self.reconstructed(p["net"], window[None], platform="cpu")[0, -1]
-        return jnp.where(window[0, 0] < 0, jnp.nan, jnp.sign(newest) * jnp.expm1(jnp.abs(newest))), p["scale"]
+        """The row as reconstructed with its window."""
+        newest = self.reconstructed(p["net"], _slid(carry["window"], x, elapsed)[None], platform="cpu")[0, -1]
+        return jnp.sign(newest) * jnp.expm1(jnp.abs(newest)), p["scale"]
 
     def feed(self, p: Params, carry: Carry, x: Float[Array, " K"], elapsed: Float[Array, ""]) -> Carry:
         """The window, a row further."""
