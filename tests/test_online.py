@@ -254,12 +254,21 @@ def test_a_chunk_is_read_in_training_as_it_is_in_a_stream(fitted):
     loss = ChunkLoss(model._model, "student_t", len(learned.x))
     batch = jnp.zeros(1), jnp.zeros(1, bool)
     trained = loss(params["net"], batch, None, setting)[0]
-    _, expected = passed(model, observed.part(observed.counts))
+    start = model.start() | {"unread": np.array(0)}
+    _, expected = model.step(start, observed.part(observed.counts))
     values, known = observed.values[observed.counts], learned.known
     unit = model.spread_[:4] * np.asarray(params["scale"])
     likelihood = student.logpdf(values / unit, model.df_, expected.mean / unit, expected.scale / unit)
     known[0] = False
     np.testing.assert_allclose(trained, -likelihood[known].mean(), rtol=2e-4)
+
+
+def test_until_a_model_has_read_what_it_looks_at_it_is_unsure():
+    waves = rows(np.sin(np.arange(400) / 3))
+    model = AutoRegression(order=10).fit(waves)
+    scale = passed(model, waves)[1].scale[:, 0]
+    assert (scale[:10] >= model.spread_[0]).all()
+    assert (scale[10:] < 0.1).all()
 
 
 def test_a_network_learns_what_a_line_cannot():

@@ -57,6 +57,11 @@ it may not take to be still for ever."""
 class AbstractOnline(ABC):
     """Contract of models; see the module."""
 
+    @property
+    def context(self) -> int:
+        """Rows of a stream that it must have read before it can be as sure as it says."""
+        return 0
+
     def start(self, p: Params, n_columns: int) -> Carry:
         """What is carried before the first row."""
         zeros = jnp.zeros(n_columns, jnp.float32)
@@ -144,6 +149,11 @@ class AutoRegressive(AbstractOnline):
 
     order: int
 
+    @property
+    def context(self) -> int:
+        """Those it looks at."""
+        return self.order
+
     def start(self, p: Params, n_columns: int) -> Carry:
         """Moves of zero."""
         return super().start(p, n_columns) | {"moves": jnp.zeros((self.order - 1, n_columns), jnp.float32)}
@@ -177,6 +187,11 @@ class Recurrent(AbstractOnline):
     hidden_size: int
     num_layers: int
     linear: AutoRegressive
+
+    @property
+    def context(self) -> int:
+        """That of the linear model."""
+        return self.linear.context
 
     @property
     def kind(self) -> AbstractCell:
