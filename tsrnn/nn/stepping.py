@@ -102,7 +102,26 @@ class KernelStepper(AbstractStepper):
 
 
 def stepper(model: AbstractOnline, p: Params, n_columns: int) -> AbstractStepper:
-    """The fastest way to run a model in this process."""
+    """The fastest way to run a model in this process.
+
+    Parameters
+    ----------
+    model : AbstractOnline
+        The model.
+    p : dict of arrays
+        Its parameters, float32.
+    n_columns : int
+        Sensors and inputs.
+
+    Examples
+    --------
+    >>> from tsrnn.nn.online import Persistent, before
+    >>> model, p = Persistent(), {"scale": np.ones(1), "low": -np.ones(1), "high": np.ones(1)}
+    >>> rows = np.array([[1.0, 0.5], [1.0, 2.0]], np.float32)
+    >>> carry, expected = stepper(model, p, 1)(before(model, p, 1), rows, np.inf, np.inf)
+    >>> expected[:, 0].tolist()
+    [0.0, 0.5]
+    """
     by_kernel = isinstance(model, AutoRegressive | Recurrent) and missing() is None
     return (KernelStepper if by_kernel else ProgramStepper)(model, p, n_columns)  # type: ignore[arg-type]
 
