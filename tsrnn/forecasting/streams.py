@@ -129,20 +129,27 @@ class AbstractOnlinePredictor(AbstractPredictor):
     def start(self) -> State:
         """The state before the first row of a stream."""
         check_is_fitted(self, "params_")
-        return {"carry": np.asarray(before(self._model, self.params_, len(self.location_)))}
+        carry = np.asarray(before(self._model, self.params_, len(self.location_)))
+        return {"carry": carry, "unread": np.array(self._model.context)}
 
     def step(self, state: State, observed: Observed, hold: Hold = Hold()) -> tuple[State, Expected]:  # noqa: B008
-        """Expect each row from those before it, then read it; see `AbstractPredictor.step`."""
+        """Expect each row from those before it, then read it; see `AbstractPredictor.step`.
+
+        In the first rows of a stream, until the model has read what it looks at, no scale is below the sensor's spread.
+        """
         counts, size = observed.counts, observed.values.shape[1]
         rows = self._rows(observed)
         carry, expected = self._stepper(state["carry"], rows if counts.all() else rows[counts], *hold)
+        early = expected[: state["unread"], size : 2 * size]
+        early[:] = np.fmax(early, np.fmax(self.params_["scale"], 1))
+        unread = np.array(state["unread"] - len(early))
         if len(expected) < len(counts):
             among = np.full((len(counts), 3 * size), np.nan, np.float32)
             among[counts] = expected
             expected = among
         mean, scale, held = np.split(expected, 3, axis=1)
         location, spread = self.location_[:size], self.spread_[:size]
-        return {"carry": carry}, Expected(location + spread * mean, spread * scale, held == 1)
+        return {"carry": carry, "unread": unread}, Expected(location + spread * mean, spread * scale, held == 1)
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """All that was learned; `restore` takes it back."""
