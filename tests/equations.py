@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 from tsrnn.native.library import why_not
 from tsrnn.nn.cells import GRUCell, LSTMCell, RNNCell, SLSTMCell
 from tsrnn.nn.linear import MinGRUCell, MinLSTMCell
+from tsrnn.nn.online import AbstractOnline, AutoRegressive, Recurrent, before
 from tsrnn.nn.scan import scan
 
 CELLS = {
@@ -64,6 +65,39 @@ def draw(cell, *, batch=3, time=6, inputs=2, hidden=4, seed=0):
         h, c, n, m = state
         state = h, c, np.exp(n), m
     return Problem(params, state, rng.normal(size=(batch, time, inputs)))
+
+
+class Stream(NamedTuple):
+    """Arguments of a stepper: a model, its parameters, and rows of columns some of which are sensors."""
+
+    model: AbstractOnline
+    params: dict
+    rows: np.ndarray
+
+    def read(self, stepper, limit=4.0, steps=5.0):
+        """What is carried after the rows and what was expected of them."""
+        columns = self.rows.shape[1] - 1
+        return stepper(self.model, self.params, columns)(
+            np.asarray(before(self.model, self.params, columns)), self.rows, limit, steps
+        )
+
+
+def draw_stream(cell=None, *, layers=1, hidden=5, order=3, sensors=2, columns=3, n=50, seed=0):
+    """A random model, a linear one without a cell; rows that come late, miss values, and run away and return."""
+    rng, model = np.random.default_rng(seed), AutoRegressive(order)
+    normal = lambda *shape: 0.3 * rng.normal(size=shape).astype(np.float32)  # noqa: E731
+    params = {"scale": 0.5 + normal(sensors) ** 2, "low": -1 + normal(sensors), "high": 1 + normal(sensors)}
+    params |= {"unit": 0.5 + normal(columns) ** 2, "bias": normal(sensors), "weights": normal(order * columns, sensors)}
+    if cell is not None:
+        model = Recurrent(cell, hidden, layers, model)
+        net = jax.eval_shape(lambda: model.init(jax.random.key(0), columns, sensors))
+        params["net"] = jax.tree.map(lambda a: normal(*a.shape), net)
+    rows = np.clip(normal(n, 1 + columns), -1, 1)
+    rows[:, 0] = rng.choice([1.0, 3.5], n)
+    rows[rng.random(rows.shape) < 0.1] *= np.nan
+    rows[:, 0] = np.nan_to_num(rows[:, 0], nan=1.0)
+    rows[n // 2 : n // 2 + 8, 1] = 50
+    return Stream(model, params, rows)
 
 
 def evaluate(cell, problem, valid=None, run=scan, **options):

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from scipy.special import expit
 
-from tests.equations import CELLS, NATIVE, close, draw, evaluate, loss
+from tests.equations import CELLS, NATIVE, close, draw, draw_stream, evaluate, loss
 from tsrnn.native import build, library
 from tsrnn.nn.scan import scan
+from tsrnn.nn.stepping import KernelStepper, ProgramStepper
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPES = {"batch": (1, 2, 7, 9, 33, 70), "time": (1, 2, 5), "inputs": (1, 2, 17), "hidden": (1, 5, 16, 17, 33)}
@@ -139,10 +140,30 @@ def test_shapes_that_do_not_belong_together_are_refused():
         scan(CELLS["lstm"], problem.params, problem.state, jnp.zeros((5, 6, 2)), backend="native")
 
 
+@native
+@pytest.mark.parametrize(
+    ("cell", "shape"),
+    [
+        (None, {"order": 1, "sensors": 1, "columns": 1}),
+        (None, {"order": 4, "sensors": 17, "columns": 19}),
+        ("lstm", {"layers": 2, "hidden": 17, "order": 1}),
+        ("gru", {"layers": 2, "sensors": 9, "columns": 16}),
+    ],
+)
+def test_rows_of_a_stream_are_those_of_the_program(cell, shape):
+    stream = draw_stream(cell, **shape)
+    for limit in (np.inf, 4.0):
+        (carry, got), (end, want) = (stream.read(stepper, limit) for stepper in (KernelStepper, ProgramStepper))
+        close(got, want, rtol=1e-4, atol=1e-5)
+        close(carry, end, rtol=1e-4, atol=1e-5)
+        assert got[:, -len(want[0]) // 3 :].any() == (limit < np.inf)
+
+
 RUN = """
 import hashlib, jax, numpy as np
-from tests.equations import CELLS, draw, evaluate
+from tests.equations import CELLS, draw, draw_stream, evaluate
 from tsrnn.native.library import instructions
+from tsrnn.nn.stepping import KernelStepper
 
 for name in ("lstm", "gru"):
     for batch in (1, 9, 70, 300):
@@ -152,6 +173,8 @@ for name in ("lstm", "gru"):
             found = jax.tree.leaves(evaluate(CELLS[name], problem, mask, backend="native"))
             bits = hashlib.sha256(b"".join(np.asarray(a).tobytes() for a in found)).hexdigest()
             print(name, batch, sum(np.abs(np.asarray(a, np.float64)).sum() for a in found), bits)
+    carry, rows = draw_stream(name, hidden=20).read(KernelStepper)
+    print(name, "rows", np.abs(rows).sum(), hashlib.sha256(carry.tobytes() + rows.tobytes()).hexdigest())
 print(instructions())
 """
 
@@ -182,9 +205,13 @@ import numpy as np
 from tsrnn.native import library
 library.LIBRARY = Path(sys.argv[1])
 import jax
-from tests.equations import CELLS, draw
+from tests.equations import CELLS, draw, draw_stream
 from tsrnn.nn.scan import scan
+from tsrnn.nn.stepping import KernelStepper
 
+for shape in ({}, {"layers": 2, "hidden": 17, "sensors": 17, "columns": 30}, {"order": 1, "sensors": 1, "columns": 1}):
+    for name in (None, "lstm", "gru"):
+        draw_stream(name, **shape).read(KernelStepper)
 for name in ("lstm", "gru"):
     for batch, time, inputs, hidden in [(1, 1, 1, 1), (3, 2, 17, 5), (9, 3, 2, 16), (33, 40, 3, 33), (130, 2, 1, 65)]:
         problem = draw(CELLS[name], batch=batch, time=time, inputs=inputs, hidden=hidden)

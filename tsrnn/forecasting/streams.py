@@ -137,17 +137,19 @@ class AbstractOnlinePredictor(AbstractPredictor):
 
         In the first rows of a stream, until the model has read what it looks at, no scale is below the sensor's spread.
         """
-        n_rows, size = observed.values.shape
-        rows = self._rows(observed)[observed.counts]
-        carry, expected = self._stepper(state["carry"], rows, *hold)
-        out = np.full((n_rows, 3, size), np.nan)
-        out[observed.counts] = expected.reshape(-1, 3, size)
-        mean, scale, held = out[:, 0], out[:, 1], out[:, 2] == 1
+        counts, size = observed.counts, observed.values.shape[1]
+        rows = self._rows(observed)
+        carry, expected = self._stepper(state["carry"], rows if counts.all() else rows[counts], *hold)
+        early = expected[: state["unread"], size : 2 * size]
+        early[:] = np.fmax(early, np.fmax(self.params_["scale"], 1))
+        unread = np.array(state["unread"] - len(early))
+        if len(expected) < len(counts):
+            among = np.full((len(counts), 3 * size), np.nan, np.float32)
+            among[counts] = expected
+            expected = among
+        mean, scale, held = np.split(expected, 3, axis=1)
         location, spread = self.location_[:size], self.spread_[:size]
-        early = observed.counts & (np.cumsum(observed.counts) <= state["unread"])
-        scale[early] = np.fmax(scale[early], np.fmax(self.params_["scale"], 1))
-        unread = np.maximum(0, state["unread"] - len(rows))
-        return {"carry": carry, "unread": unread}, Expected(location + spread * mean, spread * scale, held)
+        return {"carry": carry, "unread": unread}, Expected(location + spread * mean, spread * scale, held == 1)
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """All that was learned; `restore` takes it back."""
@@ -190,9 +192,11 @@ class AbstractOnlinePredictor(AbstractPredictor):
     def _rows(self, observed: Observed) -> NDArray[np.float32]:
         """Time elapsed and columns as the model reads them, (n, 1 + K)."""
         columns = np.concatenate([observed.values, observed.inputs], axis=1)
+        columns -= self.location_
+        columns /= self.spread_
         rows = np.empty((len(columns), 1 + columns.shape[1]), np.float32)
         rows[:, 0] = observed.elapsed
-        rows[:, 1:] = np.clip((columns - self.location_) / self.spread_, -_FURTHEST, _FURTHEST)
+        rows[:, 1:] = np.clip(columns, -_FURTHEST, _FURTHEST, out=columns)
         return rows
 
     def _read(self, recording: Observed) -> Learned:

@@ -1,5 +1,5 @@
-// The arithmetic of recurrence.h. No function of a library but memcpy, memset and tanh is used, so that none is compiled
-// with instructions that the machine may not have.
+// The arithmetic of recurrence.h. No function of a library but memcpy, memmove, memset and tanh is used, so that none is
+// compiled with instructions that the machine may not have.
 //
 // A product of a block of rows with weights keeps its results in registers, rows times vectors; weights are packed so
 // that it reads them in order. What is computed of a row does not depend on the rows beside it.

@@ -245,7 +245,10 @@ class Reader {
 
   // What is carried after rows.
   void feed(long first, long end) const {
-    const auto symlog = [](F v) { return v < 0.0f ? -log(1.0f - v) : log(1.0f + v); };
+    const auto symlog = [](F v) {
+      const F size = log(v < 0.0f ? 1.0f - v : 1.0f + v);
+      return v < 0.0f ? -size : size;
+    };
     for (long r = first; r < end; ++r) {
       float* to = read + r * read_width();
       for (long i = 0; i < K; i += L) {

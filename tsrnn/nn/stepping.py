@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tsrnn.native.library import missing, read_rows
 from tsrnn.nn.online import FAR, AbstractOnline, AutoRegressive, Params, Recurrent, run
 
-__all__ = ["AbstractStepper", "stepper"]
+__all__ = ["AbstractStepper", "KernelStepper", "ProgramStepper", "stepper"]
 
 Singles = NDArray[np.float32]
 
@@ -40,10 +40,11 @@ class AbstractStepper(ABC):
         return type(self), (self.model, self.p, self.n_columns)
 
 
-class _Program(AbstractStepper):
+class ProgramStepper(AbstractStepper):
     """Any model, a block of rows at a time."""
 
     def __call__(self, carry: Any, rows: Singles, limit: float, steps: float) -> tuple[Any, Singles]:
+        """By the program."""
         out = np.empty((len(rows), 3 * len(self.p["scale"])), np.float32)
         block = np.zeros((_ROWS, rows.shape[1]), np.float32)
         for first in range(0, len(rows), _ROWS):
@@ -55,7 +56,7 @@ class _Program(AbstractStepper):
         return np.asarray(carry), out
 
 
-class _Kernel(AbstractStepper):
+class KernelStepper(AbstractStepper):
     """An autoregression, and a recurrent network on top of it."""
 
     def __init__(self, model: AutoRegressive | Recurrent, p: Params, n_columns: int) -> None:
@@ -93,6 +94,7 @@ class _Kernel(AbstractStepper):
                 yield _padded(np.reshape(layer["bias"], (4, hidden))).reshape(4, -1, _LANES).swapaxes(0, 1)
 
     def __call__(self, carry: Any, rows: Singles, limit: float, steps: float) -> tuple[Any, Singles]:
+        """By one call of the kernel, however many rows."""
         carry, rows = np.array(carry, np.float32), np.ascontiguousarray(rows)
         out = np.empty((len(rows), 3 * self._sensors), np.float32)
         read_rows(self._sizes, self._packed, carry, rows, limit, steps, out)
@@ -100,9 +102,28 @@ class _Kernel(AbstractStepper):
 
 
 def stepper(model: AbstractOnline, p: Params, n_columns: int) -> AbstractStepper:
-    """The fastest way to run a model in this process."""
+    """The fastest way to run a model in this process.
+
+    Parameters
+    ----------
+    model : AbstractOnline
+        The model.
+    p : dict of arrays
+        Its parameters, float32.
+    n_columns : int
+        Sensors and inputs.
+
+    Examples
+    --------
+    >>> from tsrnn.nn.online import Persistent, before
+    >>> model, p = Persistent(), {"scale": np.ones(1), "low": -np.ones(1), "high": np.ones(1)}
+    >>> rows = np.array([[1.0, 0.5], [1.0, 2.0]], np.float32)
+    >>> carry, expected = stepper(model, p, 1)(before(model, p, 1), rows, np.inf, np.inf)
+    >>> expected[:, 0].tolist()
+    [0.0, 0.5]
+    """
     by_kernel = isinstance(model, AutoRegressive | Recurrent) and missing() is None
-    return (_Kernel if by_kernel else _Program)(model, p, n_columns)  # type: ignore[arg-type]
+    return (KernelStepper if by_kernel else ProgramStepper)(model, p, n_columns)  # type: ignore[arg-type]
 
 
 def _padded(array: Any, value: float = 0) -> Singles:
