@@ -17,11 +17,11 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from tsrnn.data import Panel, Schema
-from tsrnn.data.kinds import Tabular, from_pandas
+from tsrnn.data.kinds import Tabular
 from tsrnn.data.validation import check_domain, check_lengths, check_observed
 from tsrnn.forecasting.artifact import Artifact, encode
 from tsrnn.forecasting.attribution import attribute, check_transforms, labels
-from tsrnn.forecasting.base import AbstractForecaster, forecast_frame
+from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.choices import LONGEST, choose_context, choose_season, choose_width
 from tsrnn.forecasting.inputs import Inputs
 from tsrnn.forecasting.stateful import carried, check_stateful, decode
@@ -423,54 +423,8 @@ class Forecaster(AbstractForecaster):
 
         return self._in_chunks(panel, series, ends, forecast, _CHUNK)
 
-    @_in_its_precision
-    def sample(
-        self,
-        df: "Tabular | Panel | None" = None,
-        *,
-        future_df: "Tabular | None" = None,
-        n_paths: int | None = None,
-    ) -> Any:
-        """Draw paths of the ``horizon`` steps after the end of every series, of a `Recursive` network.
-
-        A path is one future that could be: its steps hang together, so that the distribution of anything that is
-        computed from a path, its sum or its highest value say, is that of the same over all paths. A history of one row
-        will do, the single start that a path is generated from.
-
-        Parameters
-        ----------
-        df, future_df
-            As in `predict`.
-        n_paths : int, optional
-            Paths of each series; by default the parameter.
-
-        Returns
-        -------
-        DataFrame, Table or array
-            ``unique_id, ds, <Model>-path-1, <Model>-path-2 ...``, a row per series and step, as a frame of the library
-            that the history came from; of a NumPy array an array of shape (H, n_paths) or (H, N, n_paths). The paths of
-            a series depend on ``random_state``, its name and its last stamp, not on what else is forecast.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            Before `fit`.
-        ValueError
-            If the network forecasts each step by itself, or the output is a `Point`.
-
-        References
-        ----------
-        D. Salinas, V. Flunkert, J. Gasthaus and T. Januschowski (2020), DeepAR: probabilistic forecasting with
-        autoregressive recurrent networks, International Journal of Forecasting 36, section 3.2.
-        """
-        check_is_fitted(self, "history_")
-        self.check_draws()
-        panel, longer = self._ahead(df, future_df)
-        values = self.paths(longer, np.arange(len(panel.ids)), panel.lengths, n_paths)
-        return paths_frame(self.name, panel, longer, values)
-
     def check_draws(self) -> None:
-        """Refuse to draw paths where there are none."""
+        """Refuse to draw paths where there are none, and say how to get some."""
         if not self.draws_paths:
             raise ValueError(
                 f"{type(self.network).__name__}() with {type(self.output).__name__}() draws no paths; fit a Forecaster "
@@ -765,13 +719,6 @@ def _train_members(members: Sequence[Forecaster], panels: Sequence[Panel], tasks
     for member, panel, own, (params, history) in zip(members, panels, each, trained, strict=True):
         member._learned(own, params, history)
         member.history_ = panel.tail(member._rows_kept(panel))
-
-
-def paths_frame(name: str, panel: Panel, longer: Panel, values: NDArray[np.float64]) -> Any:
-    """Sample paths of every series as a frame of the kind of its history; see `Forecaster.sample`."""
-    columns = [f"{name}-path-{i}" for i in range(1, values.shape[-1] + 1)]
-    horizon, series = values.shape[1], np.arange(len(panel.ids))
-    return from_pandas(forecast_frame(longer, series, panel.lengths, values, columns), panel.kind, horizon)
 
 
 @partial(jax.jit, static_argnames=("model",))
