@@ -38,7 +38,7 @@ class Case:
     n_windows: int
     step_size: int
     paths: Callable[[int], AbstractForecaster]
-    conformal: dict[str, Any]
+    errors: dict[str, Any]
 
 
 def counts(horizon: int) -> AbstractForecaster:
@@ -49,12 +49,11 @@ def reals(horizon: int) -> AbstractForecaster:
     return Forecaster(Recursive(), horizon=horizon, output=StudentT())
 
 
-# Of 19, 39 or 99 errors and one more, 50, 80 and 95 % are whole numbers: no rank is rounded up. Cutoffs whole days
-# apart would make of each step one hour of the day.
+# Cutoffs whole days apart would make of each step one hour of the day.
 CASES = {
-    "hospital": Case(12, 1, 1, counts, {"n_windows": 19}),
-    "m4_hourly": Case(48, 1, 1, reals, {"n_windows": 39}),
-    "etth1": Case(24, 100, 25, reals, {"n_windows": 99, "step_size": 25}),
+    "hospital": Case(12, 1, 1, counts, {"n_windows": 7, "step_size": 2}),
+    "m4_hourly": Case(48, 5, 29, reals, {"n_windows": 5, "step_size": 29}),
+    "etth1": Case(24, 300, 17, reals, {"n_windows": 100, "step_size": 25}),
 }
 
 
@@ -66,8 +65,9 @@ def run(name: str, folder: Path, *, validation: bool) -> list[dict[str, Any]]:
         panel = panel.until(panel.lengths - case.horizon - (case.n_windows - 1) * case.step_size)
     models = {
         "paths": case.paths(case.horizon),
-        "conformal": Conformal(Forecaster(LSTM(), horizon=case.horizon), **case.conformal),
+        "conformal": Forecaster(LSTM(), horizon=case.horizon),
     }
+    models = {kind: Conformal(model, method="pooled", **case.errors) for kind, model in models.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         result = backtest(models, panel, n_windows=case.n_windows, step_size=case.step_size, level=list(LEVELS))

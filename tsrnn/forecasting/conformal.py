@@ -25,11 +25,11 @@ class Conformal(AbstractForecaster):
     The forecaster is fitted without the last rows of every series, forecasts them from ``n_windows`` cutoffs, and is
     then fitted on all rows. An interval at a step ahead is the point forecast plus and minus the error at that step
     that the asked share of the cutoffs did not exceed, counted so that a new error of the same kind is covered with at
-    least that probability. Each series, channel and step has its own.
+    least that probability. Each series, channel and step has its own, unless they are pooled.
 
     That holds over many stretches of time, not in each: errors of neighbouring cutoffs hang together, so that a year of
     large errors gives intervals that are too wide for the years after it. Cutoffs farther apart (``step_size``) help;
-    so does ``method="pooled"``, where each series need not tell its errors alone.
+    so does ``method="pooled"``, which needs few of them.
 
     Parameters
     ----------
@@ -37,18 +37,18 @@ class Conformal(AbstractForecaster):
         The forecaster; it is cloned.
     n_windows : int, default 40
         Cutoffs whose errors are counted. A level of ``p`` percent needs at least ``p / (100 - p)`` of them: 9 for 90 %,
-        19 for 95 %; pooled, of cutoffs times series.
+        19 for 95 %; pooled, of cutoffs, series and steps together.
     step_size : int, default 1
         Rows between two cutoffs.
     method : {"split", "adaptive", "pooled"}, default "split"
         Split conformal prediction [1]_ counts all errors alike. Adaptive goes through the second half of the cutoffs
         in order and moves the level up after an error that was not covered, down after one that was [2]_: wider
-        intervals where errors have been growing. Pooled asks the model for its own distribution and the errors of all
-        series together how far that is off: they are counted in units of the distance between the model's median and
-        the bound of its own interval on their side [3]_, and widen or narrow the interval of every series, a new one
-        too. Of a model that draws paths, the ranks of the truth among them are counted [4]_, and the paths themselves
-        are moved to the values among them by which their intervals cover what they say. At each step their order stays
-        as it was [5]_, so that they hang together as they did, and counts remain counts.
+        intervals where errors have been growing. Pooled leaves to the model which series and steps are uncertain, and
+        asks the errors of all of them together how much: they are counted in units of the distance from the model's
+        median to the bound of its own interval on their side [3]_, and widen or narrow the intervals of every series, a
+        new one too. Of a model that draws paths, the ranks of the truth among them are counted [4]_, and the paths
+        themselves move to those values among them by which their intervals cover what they say. Their order at each
+        step stays as it was [5]_, so that they hang together as they did, and counts remain counts.
     rate : float, default 0.02
         By how much the adaptive method moves, in units of the level.
 
@@ -57,8 +57,8 @@ class Conformal(AbstractForecaster):
     model_ : AbstractForecaster
         The forecaster fitted on all rows.
     errors_ : array of float64, shape (N, n_windows, H, C)
-        Absolute errors, NaN where nothing was observed; pooled, shape (1, N * n_windows, H, C), in units of the model's
-        own interval or, of paths, distances from the middle rank in [0, 1].
+        Absolute errors, NaN where nothing was observed; pooled, shape (1, N * n_windows * H, 1, C), in units of the
+        model's own interval or, of paths, distances from the middle rank in [0, 1].
 
     References
     ----------
@@ -157,10 +157,13 @@ class Conformal(AbstractForecaster):
         series = np.repeat(np.arange(len(panel.ids)), self.n_windows)
         cutoffs = panel, series, ends.reshape(-1)
         y = panel.values[(panel.indptr[series] + ends.reshape(-1))[:, None] + np.arange(self.horizon)]
-        if self.draws_paths:
-            self.errors_ = _rank_errors(y, first.paths(*cutoffs))[None]
-        elif self.method == "pooled":
-            self.errors_ = _own_errors(y, first.forecast_panel(*cutoffs, self._own)[..., 1:])[None]
+        if self.method == "pooled":
+            errors = (
+                _rank_errors(y, first.paths(*cutoffs))
+                if self.draws_paths
+                else _own_errors(y, first.forecast_panel(*cutoffs, self._own)[..., 1:])
+            )
+            self.errors_ = errors.reshape(1, -1, 1, errors.shape[-1])
         else:
             errors = np.abs(y - first.forecast_panel(*cutoffs)[..., 0])
             self.errors_ = errors.reshape(*ends.shape, *errors.shape[1:])
@@ -199,14 +202,15 @@ class Conformal(AbstractForecaster):
         if not self.draws_paths:
             return super().paths(panel, series, ends, n_paths)
         drawn = self.model_.paths(panel, series, ends, n_paths)
-        n, moved = drawn.shape[-1], np.empty_like(drawn)
-        for h, c in np.ndindex(drawn.shape[1:3]):
-            errors = np.sort(self.errors_[0, :, h, c])
+        n = drawn.shape[-1]
+        moved: FloatArray = np.empty_like(drawn)
+        for c in range(drawn.shape[2]):
+            errors = np.sort(self.errors_[0, :, 0, c])
             errors = np.append(0, errors[~np.isnan(errors)])
-            rank = (rankdata(drawn[:, h, c], axis=-1) - 0.5) / n
+            rank = (rankdata(drawn[:, :, c], axis=-1) - 0.5) / n
             level = np.interp(np.abs(2 * rank - 1), np.arange(len(errors)) / len(errors), errors)
             place = np.rint((0.5 + np.sign(rank - 0.5) * level / 2) * n - 0.5).astype(np.int64)
-            moved[:, h, c] = np.take_along_axis(np.sort(drawn[:, h, c], axis=-1), np.clip(place, 0, n - 1), axis=-1)
+            moved[:, :, c] = np.take_along_axis(np.sort(drawn[:, :, c], axis=-1), np.clip(place, 0, n - 1), axis=-1)
         return moved
 
     def _places(self, names: NDArray[Any]) -> NDArray[np.int64]:
@@ -221,7 +225,7 @@ class Conformal(AbstractForecaster):
         return np.array([places[name] for name in names], np.int64)
 
     def _width(self, level: float) -> FloatArray:
-        """Half the width of the intervals of a level in [0, 1), shape (N, H, C), or (1, H, C) where pooled."""
+        """Half the width of the intervals of a level in [0, 1), shape (N, H, C), or (1, 1, C) where pooled."""
         if self.method != "adaptive":
             return _quantile(self.errors_, np.full(self.errors_[:, 0].shape, level))
         asked = np.full(self.errors_[:, 0].shape, level)
