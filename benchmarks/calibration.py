@@ -51,9 +51,9 @@ def reals(horizon: int) -> AbstractForecaster:
 
 # Cutoffs whole days apart would make of each step one hour of the day.
 CASES = {
-    "hospital": Case(12, 1, 1, counts, {"n_windows": 7, "step_size": 2}),
-    "m4_hourly": Case(48, 5, 29, reals, {"n_windows": 5, "step_size": 29}),
-    "etth1": Case(24, 300, 17, reals, {"n_windows": 100, "step_size": 25}),
+    "hospital": Case(12, 12, 1, counts, {"n_windows": 1}),
+    "m4_hourly": Case(48, 5, 29, reals, {"n_windows": 11}),
+    "etth1": Case(24, 300, 17, reals, {"n_windows": 72, "step_size": 17}),
 }
 
 

@@ -159,14 +159,20 @@ def test_comes_back_from_disk_and_from_a_specification(tmp_path):
 
 
 def test_a_network_gets_intervals(tmp_path):
+    """Pooled, from the errors of one fit on the rows that it held out itself."""
     df = walk(80)
-    training = tsrnn.Training(max_steps=2, batch_size=4, progress=False)
-    network = tsrnn.Forecaster(tsrnn.GRU(4), horizon=2, context_length=6, output=tsrnn.Point(), training=training)
-    model = Conformal(network, n_windows=12).fit(df)
-    model.save(tmp_path / "model")
-    table = model.predict()
-    assert list(table.columns[2:]) == ["GRU", "GRU-lo-90", "GRU-hi-90"]
-    pd.testing.assert_frame_equal(tsrnn.load(tmp_path / "model").predict(), table, check_exact=True)
+    training = tsrnn.Training(max_steps=2, batch_size=4, validation=0.2, progress=False)
+    network = tsrnn.Forecaster(tsrnn.GRU(4), horizon=2, context_length=6, training=training)
+    split, pooled = (Conformal(network, n_windows=12, method=method).fit(df) for method in ("split", "pooled"))
+    for model in (split, pooled):
+        model.save(tmp_path / "model")
+        table = model.predict()
+        assert list(table.columns[2:]) == ["GRU", "GRU-lo-90", "GRU-hi-90"]
+        pd.testing.assert_frame_equal(tsrnn.load(tmp_path / "model").predict(), table, check_exact=True)
+    own = pooled.model_.predict(df.head(67), level=[90]).set_index("ds")
+    error = df.set_index("ds").loc[own.index, "y"] - own["GRU"]
+    side = np.where(error > 0, own["GRU-hi-90"] - own["GRU"], own["GRU"] - own["GRU-lo-90"])
+    np.testing.assert_allclose(pooled.errors_[0, :2, 0, 0], error.abs() / side)
 
 
 def test_what_cannot_be_done_is_said():

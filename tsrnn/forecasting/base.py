@@ -106,6 +106,10 @@ class AbstractForecaster(BaseEstimator, ABC):
         """Rows a series must have to learn from, and why."""
         return 1, "one to start from"
 
+    def _rows_held(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows at the end of series of these lengths that it would not learn from."""
+        return np.zeros_like(lengths)
+
     def _rows_kept(self, panel: Panel) -> int:
         """Rows of each series to keep as `history_`."""
         return int(panel.lengths.max())

@@ -48,7 +48,9 @@ class Conformal(AbstractForecaster):
         median to the bound of its own interval on their side [3]_, and widen or narrow the intervals of every series, a
         new one too. Of a model that draws paths, the ranks of the truth among them are counted [4]_, and the paths
         themselves move to those values among them by which their intervals cover what they say. Their order at each
-        step stays as it was [5]_, so that they hang together as they did, and counts remain counts.
+        step stays as it was [5]_, so that they hang together as they did, and counts remain counts. Where the model
+        itself holds out as many rows as the cutoffs need (`Training.validation`), its errors on these are counted, and
+        it is fitted once.
     rate : float, default 0.02
         By how much the adaptive method moves, in units of the level.
 
@@ -153,7 +155,12 @@ class Conformal(AbstractForecaster):
             )
         back = self.horizon + self.step_size * np.arange(self.n_windows - 1, -1, -1)
         ends = panel.lengths[:, None] - back
-        first = clone(self.model).fit_panel(panel.until(ends[:, 0]))
+        self.model_ = first = clone(self.model)
+        if self.method == "pooled" and (self.model._rows_held(panel.lengths) >= self._tested).all():
+            first.fit_panel(panel)
+        else:
+            first.fit_panel(panel.until(ends[:, 0]))
+            self.model_ = clone(self.model).fit_panel(panel)
         series = np.repeat(np.arange(len(panel.ids)), self.n_windows)
         cutoffs = panel, series, ends.reshape(-1)
         y = panel.values[(panel.indptr[series] + ends.reshape(-1))[:, None] + np.arange(self.horizon)]
@@ -167,7 +174,6 @@ class Conformal(AbstractForecaster):
         else:
             errors = np.abs(y - first.forecast_panel(*cutoffs)[..., 0])
             self.errors_ = errors.reshape(*ends.shape, *errors.shape[1:])
-        self.model_ = clone(self.model).fit_panel(panel)
 
     def forecast_panel(
         self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64], quantiles: Sequence[float] = ()

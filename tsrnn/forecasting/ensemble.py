@@ -82,6 +82,9 @@ class Ensemble(AbstractForecaster):
     def _rows_needed(self) -> tuple[int, str]:
         return self.model._rows_needed()
 
+    def _rows_held(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self._forecaster._rows_held(lengths)
+
     def _rows_kept(self, panel: Panel) -> int:
         return int(self.members_[0]._rows_kept(panel))
 

@@ -218,6 +218,9 @@ class Forecaster(AbstractForecaster):
     def _rows_needed(self) -> tuple[int, str]:
         return self.horizon + 2, f"a horizon of {self.horizon} to learn and two rows of history"
 
+    def _rows_held(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        return validation_rows(lengths, self.horizon, self.training.validation)
+
     def _rows_kept(self, panel: Panel) -> int:
         if self.stateful:
             return super()._rows_kept(panel)
