@@ -53,7 +53,7 @@ def reals(horizon: int) -> AbstractForecaster:
 CASES = {
     "hospital": Case(12, 12, 1, counts, {"n_windows": 1}),
     "m4_hourly": Case(48, 5, 29, reals, {"n_windows": 11}),
-    "etth1": Case(24, 300, 17, reals, {"n_windows": 72, "step_size": 17}),
+    "etth1": Case(24, 300, 17, reals, {"n_windows": 300, "step_size": 17}),
 }
 
 
