@@ -19,6 +19,7 @@ from tsrnn.forecasting.online import Persistence
 LIMITS = FittedQuality(
     interval=2,
     gap=4,
+    leap=7,
     pause=np.array([3, 7]),
     stuck=np.array([5, NEVER]),
     lower=np.array([-np.inf, 0.0]),
@@ -43,7 +44,7 @@ def flags_of(rules, rows):
 def by_hand(rules, rows):
     """Flags, usable, counts and elapsed from a loop over rows and cells."""
     size = rows.values.shape[1]
-    highest, last, seen, still = None, [np.nan] * size, [0] * size, [0] * size
+    highest, leapt, last, seen, still = None, -np.inf, [np.nan] * size, [0] * size, [0] * size
     runs = np.zeros((len(UNITS), size))
     out = []
     for time, values in zip(rows.times.tolist(), rows.values.tolist(), strict=True):
@@ -51,7 +52,12 @@ def by_hand(rules, rows):
             highest = time - rules.interval
             seen = [highest] * size
         of_row = Flag.DUPLICATE if time == highest else Flag.BACKSTEP if time < highest else Flag(0)
-        counts, elapsed = not of_row, max(time - highest, 0)
+        leapt, goes_on = time, 0 < time - leapt <= rules.leap
+        if time - highest > rules.leap and not goes_on:
+            of_row = Flag.LEAP
+        else:
+            leapt = -np.inf
+        counts, elapsed = not of_row, 0 if of_row else max(time - highest, 0)
         if elapsed > rules.gap:
             of_row |= Flag.GAP
         found, usable = [of_row] * size, [False] * size
@@ -86,7 +92,7 @@ def by_hand(rules, rows):
                 last[c], seen[c] = value, time
                 usable[c] = not flag
             found[c] = of_row | flag
-        highest = max(highest, time)
+        highest = time if counts else highest
         out.append((found, usable, counts, elapsed / rules.interval))
     return [np.array(part) for part in zip(*out, strict=True)]
 
@@ -291,6 +297,23 @@ def test_the_documented_faults_of_pecos_are_found_and_nothing_else():
     want[clock == "19:30"] = Flag.BACKSTEP.value
     pd.testing.assert_frame_equal(flags, want.astype(np.uint16))
     assert (flags["D"] == Flag.RANGE.value).sum() > 5  # documented too
+
+
+def test_a_slip_of_the_clock_costs_one_row_and_an_outage_one_more_than_it_took():
+    minutes = 28_000_000 + np.arange(900)
+    slipped = minutes.copy()
+    slipped[[100, 700]] += 40_000_000
+    late = np.append(minutes[:700], minutes[700:] + 10_000)
+    values = np.random.default_rng(0).normal(size=900)
+    tables = [pd.DataFrame({"ds": pd.to_datetime(times, unit="m"), "y": values}) for times in (minutes, slipped, late)]
+    detectors = [AnomalyDetector(Persistence()).fit(table[:600]) for table in tables[:2]]
+    assert detectors[1].quality_.leap < 600 * 60 * 10**9
+    slip, outage = (detectors[0].score(table)["y-flags"] for table in tables[1:])
+    assert slip[slip > 0].to_dict() == {100: Flag.LEAP, 101: Flag.GAP, 700: Flag.LEAP, 701: Flag.GAP}
+    assert outage[outage > 0].to_dict() == {700: Flag.LEAP, 701: Flag.GAP}
+    events = detectors[1].detect(tables[1])
+    assert events["kind"].tolist() == ["duplicate", "gap", "duplicate", "gap"]
+    assert events["end"].tolist() == tables[0]["ds"][[99, 101, 699, 701]].tolist()
 
 
 def test_what_is_learned_of_the_day_before_finds_the_faults_of_pecos_too():

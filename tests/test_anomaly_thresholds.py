@@ -197,6 +197,16 @@ def test_heavy_tails_get_a_higher_line_and_one_gross_error_does_not_blind():
     assert height(spoilt) < 5 * height(light)
 
 
+def test_a_law_that_calibration_rows_contradict_does_not_draw_the_line():
+    light = np.abs(np.random.default_rng(8).normal(size=3000))
+    often = light.copy()
+    often[[200, 900, 1000, 1600, 1601, 2800]] = [30, 31, 32, 33, 34, 35]  # a pair is one event
+    # So many were asked for: .03, .3, 1 and 2; as many as 0, 1, 3 and 5 may come by chance.
+    for every, highest in ((100_000, 35), (10_000, 34), (3_000, 31), (1_500, None)):
+        law, line = (ReturnLevel.fit(scores, every, 50).height for scores in (light, often))
+        assert line == highest or (highest is None and law < line < 2 * law)
+
+
 @pytest.mark.parametrize("shape", [-0.3, 0.0, 0.2])
 def test_the_pareto_law_against_scipy(shape):
     peaks = genpareto.rvs(shape, scale=3.0, size=800, random_state=np.random.default_rng(10))

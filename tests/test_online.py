@@ -201,7 +201,7 @@ def test_gross_errors_do_not_draw_the_line():
     dirty = np.where(rng.random(2000) < 0.004, 9999.0, x)
     clean, robust = (AutoRegression(order=6).fit(rows(values)) for values in (x, dirty))
     missed = [np.median(np.abs(passed(model, rows(x))[1].mean[:, 0] - x)[10:]) for model in (clean, robust)]
-    assert missed[1] < 1.3 * missed[0]
+    assert missed[1] < 1.1 * missed[0]
 
 
 def test_a_model_that_runs_away_is_kept_among_usual_values():
@@ -235,11 +235,11 @@ def test_autoregression_finds_the_process():
     noise = rng.normal(size=x.shape)
     for t in range(2, len(x)):
         x[t] = [1.2 * x[t - 1, 0] - 0.5 * x[t - 2, 0] + 0.3 * x[t - 1, 1], 0.6 * x[t - 1, 1]] + noise[t]
-    x[rng.random(3000) < 0.01] += 30
+    x[rng.random(3000) < 0.003] += 30  # with the two rows after each: one in a hundred is not expected
     _, expected = passed(AutoRegression(order=2).fit(rows(x)), rows(x))
     missed = np.median(np.abs(x - expected.mean)[10:], axis=0)
     np.testing.assert_allclose(missed, np.median(np.abs(noise), axis=0), rtol=0.08)
-    assert ((expected.scale[-1] > 0.9) & (expected.scale[-1] < 2)).all()
+    assert ((expected.scale[-1] > 0.9) & (expected.scale[-1] < 1.5)).all()
 
 
 def test_a_chunk_is_read_in_training_as_it_is_in_a_stream(fitted):
@@ -254,12 +254,21 @@ def test_a_chunk_is_read_in_training_as_it_is_in_a_stream(fitted):
     loss = ChunkLoss(model._model, "student_t", len(learned.x))
     batch = jnp.zeros(1), jnp.zeros(1, bool)
     trained = loss(params["net"], batch, None, setting)[0]
-    _, expected = passed(model, observed.part(observed.counts))
+    start = model.start() | {"unread": np.array(0)}
+    _, expected = model.step(start, observed.part(observed.counts))
     values, known = observed.values[observed.counts], learned.known
     unit = model.spread_[:4] * np.asarray(params["scale"])
     likelihood = student.logpdf(values / unit, model.df_, expected.mean / unit, expected.scale / unit)
     known[0] = False
     np.testing.assert_allclose(trained, -likelihood[known].mean(), rtol=2e-4)
+
+
+def test_until_a_model_has_read_what_it_looks_at_it_is_unsure():
+    waves = rows(np.sin(np.arange(400) / 3))
+    model = AutoRegression(order=10).fit(waves)
+    scale = passed(model, waves)[1].scale[:, 0]
+    assert (scale[:10] >= model.spread_[0]).all()
+    assert (scale[10:] < 0.1).all()
 
 
 def test_a_network_learns_what_a_line_cannot():

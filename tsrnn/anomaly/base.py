@@ -57,6 +57,7 @@ class Flag(IntFlag):
     SENTINEL = 64
     RESET = 128
     UNIT = 256
+    LEAP = 512
 
 
 class Verdict(NamedTuple):
@@ -67,7 +68,7 @@ class Verdict(NamedTuple):
     usable: NDArray[np.bool_]
     """(n, C): False where a cell is empty or not to be believed; the model does not read it."""
     counts: NDArray[np.bool_]
-    """(n,): False for a repeated stamp and a step back in time."""
+    """(n,): False for a repeated stamp, a step back in time, and a leap ahead that no row has followed yet."""
     elapsed: Floats
     """(n,): time since the last row that counts, in typical steps; 1 in the first row."""
 

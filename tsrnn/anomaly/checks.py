@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tsrnn.anomaly.base import Flag, Rows, State, Verdict
 
-__all__ = ["EVENT_KINDS", "NEVER", "UNITS", "FittedQuality", "in_order", "standing"]
+__all__ = ["EVENT_KINDS", "NEVER", "UNITS", "FittedQuality", "in_order", "leaping", "standing"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -28,10 +28,11 @@ EVENT_KINDS = {
     Flag.SENTINEL: "range",
     Flag.RESET: "level",
     Flag.UNIT: "level",
+    Flag.LEAP: "duplicate",
 }
 """The kind of event (`tsrnn.anomaly.base.KINDS`) of each finding. A row that steps back belongs to a time that is over,
-as a repeated stamp does; a mark of missing values is a number that the sensor cannot have measured; a counter that fell
-back and values in another unit go on at another level."""
+as a repeated stamp does, and one that leaps ahead to a time that has not come; a mark of missing values is a number
+that the sensor cannot have measured; a counter that fell back and values in another unit go on at another level."""
 
 UNITS = tuple(
     (factor, offset)
@@ -63,6 +64,8 @@ class FittedQuality:
         The typical time between two rows.
     gap : int
         Rows further apart have a gap between them.
+    leap : int
+        A stamp further ahead counts only if the next row goes on from it.
     pause : array of int64, shape (C,)
         A sensor without a reading for longer is missing.
     stuck : array of int64, shape (C,)
@@ -95,6 +98,7 @@ class FittedQuality:
 
     interval: int
     gap: int
+    leap: int
     pause: Ints
     stuck: Ints
     lower: Floats
@@ -111,6 +115,7 @@ class FittedQuality:
         size = len(self.pause)
         return {
             "time": np.array(_BEFORE),
+            "leapt": np.array(_BEFORE),
             "last": np.full(size, np.nan),
             "seen": np.zeros(size, np.int64),
             "still": np.zeros(size, np.int64),
@@ -139,9 +144,9 @@ class FittedQuality:
         if state["time"] == _BEFORE:
             first = times[0] - self.interval
             state = state | {"time": np.array(first), "seen": np.full_like(state["seen"], first)}
-        before = in_order(state["time"], times)
-        counts = times > before
-        elapsed = np.maximum(times - before, 0)
+        before, leaps = leaping(int(state["time"]), times, self.leap, int(state["leapt"]))
+        counts = (times > before) & ~leaps
+        elapsed = np.where(counts, times - before, 0)
         marked = self._marked(values)
         reading = counts[:, None] & np.isfinite(values) & ~marked
         latest = _latest(reading)
@@ -161,12 +166,20 @@ class FittedQuality:
             Flag.RESET: reading & fell,
             Flag.UNIT: moved,
         }
-        of_rows = {Flag.GAP: elapsed > self.gap, Flag.DUPLICATE: times == before, Flag.BACKSTEP: times < before}
+        of_rows = {
+            Flag.GAP: elapsed > self.gap,
+            Flag.DUPLICATE: times == before,
+            Flag.BACKSTEP: times < before,
+            Flag.LEAP: leaps,
+        }
         cells = sum(flag.value * where for flag, where in of_cells.items()) * counts[:, None]
         flags = cells + sum(flag.value * where for flag, where in of_rows.items())[:, None]
         verdict = Verdict(flags.astype(np.uint16), reading & (cells == 0), counts, elapsed / self.interval)
-        after = np.maximum(before[-1], times[-1])
-        return {"time": after, "last": last[-1], "seen": seen[-1], "still": still[-1], "unit": unit}, verdict
+        clock = {
+            "time": times[-1] if counts[-1] else before[-1],
+            "leapt": times[-1] if leaps[-1] else np.array(_BEFORE),
+        }
+        return {**clock, "last": last[-1], "seen": seen[-1], "still": still[-1], "unit": unit}, verdict
 
     def _marked(self, values: Floats) -> Mask:
         """Which cells hold a mark of missing values."""
@@ -210,6 +223,37 @@ class FittedQuality:
 def in_order(highest: NDArray[np.int64] | int, times: Ints) -> Ints:
     """The highest stamp before each row, shape (n,), from that before the first."""
     return np.asarray(np.maximum.accumulate(np.append(highest, times))[:-1])
+
+
+def leaping(highest: int, times: Ints, limit: int, leapt: int = _BEFORE) -> tuple[Ints, Mask]:
+    """The highest stamp before each row, and which rows leap ahead of it and are not counted; (n,) each.
+
+    A stamp more than ``limit`` ahead is a slip, or the end of a long outage. It is taken for a slip unless the next row
+    goes on from it: that row counts, so that a single slip costs one row, and an outage one more than it took.
+
+    Parameters
+    ----------
+    highest, leapt : int
+        Before the first row: the highest stamp, and that of the row itself if it leapt.
+    times : array of int64, shape (n,)
+        Stamps.
+    limit : int
+        The farthest that a row may be ahead without a doubt.
+
+    Examples
+    --------
+    >>> leaping(0, np.array([1, 99, 2, 50, 51]), limit=9)
+    (array([0, 1, 1, 2, 2]), array([False,  True, False,  True, False]))
+    """
+    before = in_order(highest, times)
+    leaps = times - before > limit
+    if not leaps.any():
+        return before, leaps
+    for i, time in enumerate(times.tolist()):
+        leaps[i] = time - highest > limit and not 0 < time - leapt <= limit
+        before[i], leapt = highest, time if leaps[i] else _BEFORE
+        highest = highest if leaps[i] else max(highest, time)
+    return before, leaps
 
 
 def standing(since: Ints, changed: Mask, reading: Mask, longest: Ints, start: Ints) -> Ints:

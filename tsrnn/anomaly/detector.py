@@ -287,17 +287,22 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         )
         return _joined(parts), judged
 
-    def frame(self, judged: Judged, stamps: "pd.Series[Any]") -> pd.DataFrame:
-        """What was judged as a table; see `score`."""
-        columns: dict[str, Any] = {self.columns_.time_col: stamps.array}
+    def frame(self, judged: Judged, stamps: "pd.Series[Any]", *, values: bool = False) -> pd.DataFrame:
+        """What was judged as a table; see `score`. With ``values`` the sensors stand in it too, behind the times."""
+        own: dict[str, Any] = {self.columns_.time_col: stamps.array}
+        if values:
+            own |= dict(zip(self.columns_.sensors, judged.values.T, strict=True))
+        found: dict[str, Any] = {}
         parts = zip(self.columns_.sensors, judged.mean.T, judged.scale.T, judged.heights.T, judged.flags.T, strict=True)
         for sensor, mean, scale, height, flags in parts:
-            columns[f"{sensor}-expected"], columns[f"{sensor}-scale"] = mean, scale
-            columns[f"{sensor}-score"], columns[f"{sensor}-flags"] = height, flags
-        columns |= {"score": judged.score, "p": judged.p, "severity": judged.severity}
+            found[f"{sensor}-expected"], found[f"{sensor}-scale"] = mean, scale
+            found[f"{sensor}-score"], found[f"{sensor}-flags"] = height, flags
+        found |= {"score": judged.score, "p": judged.p, "severity": judged.severity}
         kinds = np.array([*self._kinds(), ""], dtype=object)
-        columns["kind"] = pd.array(kinds[judged.lead], dtype="str")
-        return pd.DataFrame(columns, index=stamps.index)
+        found["kind"] = pd.array(kinds[judged.lead], dtype="str")
+        if twice := [name for name in found if name in own]:
+            raise DataError(f"scores would have a second column {twice[0]!r}; rename that of the table.")
+        return pd.DataFrame(own | found, index=stamps.index)
 
     def score(self, df: pd.DataFrame, state: State | None = None) -> pd.DataFrame:
         """How abnormal every row is.
@@ -509,7 +514,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             high=self.quality_.high,
             interval=self.quality_.interval,
         )
-        settled = calibration & _settled(rows.times, prepared.flags, self.events_.re_entry)
+        settled = calibration & _settled(rows.times, observed.counts, prepared.flags, self.events_.re_entry)
         _, expected = predictor.step(predictor.start(), observed)
         evidence = self._evidence(observed, expected)
         every = self.week_ / self.quality_.interval / self.false_alarms_per_week
@@ -588,10 +593,12 @@ def _observed(rows: Rows, verdict: Verdict) -> Observed:
     return Observed(np.where(verdict.usable, rows.values, np.nan), rows.inputs, verdict.elapsed, verdict.counts)
 
 
-def _settled(times: NDArray[np.int64], flags: NDArray[np.uint16], re_entry: int) -> NDArray[np.bool_]:
+def _settled(
+    times: NDArray[np.int64], counts: NDArray[np.bool_], flags: NDArray[np.uint16], re_entry: int
+) -> NDArray[np.bool_]:
     """Which rows do not come shortly after an outage; of those that do alarms do not count."""
     outage = ((flags[:, 0] & Flag.GAP) > 0) | ((flags & Flag.MISSING) > 0).all(axis=1)
-    now = np.maximum.accumulate(times)
+    now = np.maximum.accumulate(np.where(counts, times, times[0]))
     return np.asarray(now > np.maximum.accumulate(np.where(outage, now, now[0] - re_entry - 1)) + re_entry)
 
 

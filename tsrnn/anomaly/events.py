@@ -37,7 +37,7 @@ COLUMNS = {
 """Columns of a table of events, with their types; see `FittedEvents`."""
 
 _FOUND = tuple(dict.fromkeys(EVENT_KINDS.values()))  # kinds of events that the rules of quality make
-_OF_ROWS = Flag.GAP | Flag.DUPLICATE | Flag.BACKSTEP
+_OF_ROWS = Flag.GAP | Flag.DUPLICATE | Flag.BACKSTEP | Flag.LEAP
 _BEFORE = np.iinfo(np.int64).min  # the time before the first row
 _FINDINGS = 10  # typical steps between findings of one event, at most
 _SHORT = 3  # alarms of an event that is a spike
@@ -151,12 +151,12 @@ class FittedEvents:
 
     A table of events has a row an event: ``id``, in the order in which they became events; ``kind``, one of
     `tsrnn.anomaly.base.KINDS`; ``start`` and ``end``, stamps of the first and last row (a gap starts when the first row
-    was due); ``peak``, the stamp of the highest score; ``severity``, 0 to 100 and 50 at the alarm line, the highest of
-    the sharp and the smooth one; ``p_value``, the lowest; ``score``, the highest, in multiples of the alarm line;
-    ``n_rows``, from start to end; ``sensors``, their shares of the squared heights in alarm, those with at least 10 %,
-    or ``all``; ``delay``, in typical steps from the row in which the score rose above four fifths of the alarm line, to
-    stay there, to the one in which this was an event (from the first missing row, of a gap). Findings of the rules of
-    quality have a severity of 50 and no score.
+    was due, and a row that leaps ahead stands at the stamp before it); ``peak``, the stamp of the highest score;
+    ``severity``, 0 to 100 and 50 at the alarm line, the highest of the sharp and the smooth one; ``p_value``, the
+    lowest; ``score``, the highest, in multiples of the alarm line; ``n_rows``, from start to end; ``sensors``, their
+    shares of the squared heights in alarm, those with at least 10 %, or ``all``; ``delay``, in typical steps from the
+    row in which the score rose above four fifths of the alarm line, to stay there, to the one in which this was an
+    event (from the first missing row, of a gap). Findings of the rules of quality have a severity of 50 and no score.
 
     The kind of an event of the model is that of the scorers ``drift`` and ``multisensor`` where these led in most of
     its alarms. Others of up to three alarms are a ``spike`` if the sensor to blame is beyond the values of training,
@@ -232,7 +232,7 @@ class FittedEvents:
                     if is_model:
                         slot, model = self._alarmed(slot, model, chunk, new)
                     else:
-                        slot = _found(slot, chunk, new, chunk.begin if i == self._outage else judged.times)
+                        slot = _found(slot, chunk, new, chunk.begin if i == self._outage else chunk.judged.times)
                     begun += [(slot.confirmed, i)] if known < 0 <= slot.confirmed else []
             slots[i] = slot
         ids = {key: clock.next_id + k for k, key in enumerate(sorted(begun))}
@@ -325,8 +325,10 @@ class FittedEvents:
         times = judged.times
         if clock.now == _BEFORE:
             clock = clock._replace(now=int(times[0]) - self.interval)
-        before = in_order(clock.now, times)
-        now = np.maximum(before, times)
+        counted = np.where(judged.counts, times, _BEFORE)
+        before = in_order(clock.now, counted)
+        now = np.maximum(before, counted)
+        times = np.where((judged.flags[:, 0] & Flag.LEAP) > 0, now, times)
         gap = (judged.flags[:, 0] & Flag.GAP) > 0
         number = clock.rows + np.arange(len(times))
         seen = np.flatnonzero(~np.isnan(judged.score))
@@ -345,7 +347,7 @@ class FittedEvents:
             elevated=int(high[-1]) if len(seen) else clock.elevated,
         )
         begin, quiet = np.where(gap, before + self.interval, times), now <= returned + self.re_entry
-        return _Chunk(judged, now, begin, since, quiet, number), clock
+        return _Chunk(judged._replace(times=times), now, begin, since, quiet, number), clock
 
     def _findings(self, judged: Judged) -> NDArray[np.bool_]:
         """Which rows belong to an event of each kind and sensor, and of each kind in the row as a whole."""

@@ -18,13 +18,14 @@ _WORDS = {
     Flag.GAP: "Gaps in time: {n}, the first ends at {first}",
     Flag.DUPLICATE: "Rows with the stamp of the row before, which the model does not read: {n}, the first is {first}",
     Flag.BACKSTEP: "Rows that lie back in time, which the model does not read: {n}, the first is {first}",
+    Flag.LEAP: "Rows that leap far ahead in time, which the model does not read: {n}, the first is {first}",
     Flag.STUCK: "Rows in which {name} stands still, masked: {n}, the first is {first}",
     Flag.RANGE: "Values of {name} out of range, masked: {n}, the first in {first}",
     Flag.SENTINEL: "Marks of missing values in {name}, masked: {n}, the first in {first}",
     Flag.RESET: "Resets of the counter {name}, masked: {n}, the first in {first}",
     Flag.UNIT: "Rows in which {name} is in another unit, masked: {n}, the first is {first}",
 }
-_OF_ROWS = Flag.GAP | Flag.DUPLICATE | Flag.BACKSTEP
+_OF_ROWS = Flag.GAP | Flag.DUPLICATE | Flag.BACKSTEP | Flag.LEAP
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,11 @@ class Columns:
         DataError
             If a column is absent or not numeric, or a stamp is missing or unreadable.
         """
-        df = df.rename(columns=str)
-        check_columns(df, [self.time_col], "time_col")
-        check_columns(df, self.sensors, "sensors")
-        check_columns(df, self.inputs, "inputs")
+        if not all(isinstance(name, str) for name in df.columns):
+            df = df.rename(columns=str)
+        for role, names in (("time_col", [self.time_col]), ("sensors", self.sensors), ("inputs", self.inputs)):
+            if names:
+                check_columns(df, names, role)
         if not len(df):
             raise DataError("the table has no rows.")
         stamps = parse_times(df[self.time_col], df, self.time_col)

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tsrnn.anomaly.base import Rows
-from tsrnn.anomaly.checks import NEVER, FittedQuality, in_order, standing
+from tsrnn.anomaly.checks import NEVER, FittedQuality, leaping, standing
 from tsrnn.data.inspect.profile import CODES, counter_resets
 from tsrnn.data.validation import DataError, check_columns
 
@@ -26,6 +26,7 @@ _NO_NEWS = 3  # pauses of training: what happened so often may happen again
 _LEVELS = 20  # different values, at least, of a sensor that can be said to be stuck
 _STILL, _AT_LEAST = 3, 6  # longest standstills of training, and typical steps, after which a sensor is stuck
 _RESTING = 0.1  # of the time of training: a sensor that stood still so long may do so for longer
+_NEARLY_ALL = (0.01, 0.99)  # of the stamps of training, between which it took its time
 _TAILS = 0.001  # of the values of training, that are no measure of the others
 
 
@@ -33,9 +34,10 @@ _TAILS = 0.001  # of the values of training, that are no measure of the others
 class Quality:
     """Rules by which rows and values are believed, before a model reads them.
 
-    Rows: gaps, repeated stamps, steps back in time (until the stamps pass the highest one that was seen). Sensors:
-    missing for longer than usual, standing still, out of range, marks of missing values, counters that fall back, and
-    values in another unit. What is not given is learned; of labels nothing is.
+    Rows: gaps, repeated stamps, steps back in time (until the stamps pass the highest one that was seen), leaps ahead
+    by more than all of training took that the next row does not go on from. Sensors: missing for longer than usual,
+    standing still, out of range, marks of missing values, counters that fall back, and values in another unit. What is
+    not given is learned; of labels nothing is.
 
     Parameters
     ----------
@@ -95,7 +97,9 @@ class Quality:
         for role, given in named:
             if isinstance(given, Iterable) and not isinstance(given, str):
                 check_columns(pd.DataFrame(columns=names), list(given), role)
-        counts = rows.times > in_order(rows.times[:1] - 1, rows.times)
+        leap = int(np.ptp(np.quantile(rows.times, _NEARLY_ALL, method="nearest"))) if len(rows.times) else 0
+        before, leaps = leaping(min(rows.times[:1].tolist(), default=0) - 1, rows.times, leap)
+        counts = (rows.times > before) & ~leaps
         times, values = rows.times[counts], rows.values[counts]
         if len(times) < 2:
             raise DataError(
@@ -113,6 +117,7 @@ class Quality:
         return FittedQuality(
             interval=interval,
             gap=gap,
+            leap=max(leap, gap),
             pause=np.array(pause, np.int64),
             stuck=np.array(stuck, np.int64),
             lower=np.array(lower, float),

@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import false_discovery_control, gumbel_r
+from scipy.stats import false_discovery_control, gumbel_r, poisson
 
 from tsrnn.anomaly.base import AbstractThreshold, Line, State
 from tsrnn.anomaly.dynamic import Dynamic
@@ -85,7 +85,9 @@ class ReturnLevel(AbstractThreshold):
     fewer where there would be less than 8 of them. A law of extremes is fitted to these maxima by maximum likelihood:
     Gumbel's, for tails as light as a normal or exponential one, or Fréchet's, for heavy ones, whichever explains them
     better. ``every`` may be far more rows than there are scores: the level is then an extrapolation, and the fewer the
-    blocks the wider the margin. It holds as far as later rows are like these; no bound covers a regime not seen.
+    blocks the wider the margin. A level that calibration rows were above more often than chance allows at 95 % is
+    raised until they are not: a few rows, which may be faults themselves, do not raise it; a law that does not fit
+    does. It holds as far as later rows are like these; no bound covers a regime not seen.
 
     References
     ----------
@@ -119,6 +121,7 @@ class ReturnLevel(AbstractThreshold):
         rarity = -np.log(-np.log1p(-min(block / every, 0.99)))
         error = np.sqrt((1.10867 + 0.51404 * rarity + 0.60793 * rarity**2) / len(maxima))
         margin = rarity + _ONE_SIDED * error
+        usual = poisson.ppf(0.95, len(maxima) * block / every)
         location, scale = gumbel_r.fit(maxima)
         if maxima.min() > 0:
             logs = np.log(maxima)
@@ -126,8 +129,8 @@ class ReturnLevel(AbstractThreshold):
             likelihood = gumbel_r.logpdf(logs, *of_logs).sum() - logs.sum()
             if likelihood > gumbel_r.logpdf(maxima, location, scale).sum():
                 location, scale = of_logs[0], min(of_logs[1], _HEAVIEST)
-                return cls(location, scale, True, block, float(np.exp(location + scale * margin)))
-        return cls(location, scale, False, block, float(location + scale * margin))
+                return cls(location, scale, True, block, _borne_out(np.exp(location + scale * margin), maxima, usual))
+        return cls(location, scale, False, block, _borne_out(location + scale * margin, maxima, usual))
 
     def step(self, state: State, scores: Floats) -> tuple[State, Line]:
         """The same line for all rows; p by the law of extremes, without the margin."""
@@ -225,6 +228,15 @@ THRESHOLDS: dict[str, type[AbstractThreshold]] = {
     "dynamic": Dynamic,
 }
 """Every threshold by its name."""
+
+
+def _borne_out(height: float, maxima: Floats, usual: float) -> float:
+    """The height, or the lowest maximum above it that no more runs of blocks than are usual were above."""
+    for line in (height, *np.sort(maxima[maxima > height])):
+        above = maxima > line
+        if (above & ~np.append(False, above[:-1])).sum() <= usual:
+            return float(line)
+    return float(height)
 
 
 def _block_maxima(scores: Floats, span: int) -> tuple[Floats, int]:

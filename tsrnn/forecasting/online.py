@@ -73,7 +73,7 @@ class AutoRegression(AbstractOnlinePredictor):
     """Ridge regression on the last rows of all sensors and inputs, shrunk to the last value of each sensor.
 
     Rows that do not fit count for less, as under a multivariate Student's t with 4 degrees of freedom, and so do those
-    that come late.
+    that come late or follow values that are far off.
 
     Parameters
     ----------
@@ -84,7 +84,8 @@ class AutoRegression(AbstractOnlinePredictor):
 
     References
     ----------
-    K. Lange, R. Little and J. Taylor (1989), Robust statistical modeling using the t distribution, JASA 84, section 3.
+    K. Lange, R. Little and J. Taylor (1989), Robust statistical modeling using the t distribution, JASA 84, section 3;
+    F. Hampel et al. (1986), Robust Statistics, section 6.3 (Mallows' weights).
 
     Examples
     --------

@@ -22,6 +22,9 @@ _EFFORT = 1e12
 _ROUNDS, _TAIL = 4, 4.0
 """Rounds, and the degrees of freedom by which rows that do not fit count for less."""
 
+_USUAL = 10.0
+"""Spreads, or units of a move, up to which a row counts in full; beyond, by the square of the ratio."""
+
 
 def regressed(learned: Learned, order: int, ridge: float) -> tuple[dict[str, Any], Floats]:
     """Parameters of `tsrnn.nn.online.AutoRegressive`, and how much more it misses of rows not learned, (C,).
@@ -51,7 +54,9 @@ def regressed(learned: Learned, order: int, ridge: float) -> tuple[dict[str, Any
             features = np.concatenate([learned.last[at], *(moves[at + order - k] for k in range(2, order + 1))], axis=1)
             yield rows, np.append(np.clip(features, -FAR, FAR), np.ones((len(at), 1)), axis=1).astype(float)
 
-    likely, solution, share = np.ones(len(chosen)), np.zeros((n_features, size)), np.zeros(size)
+    reach = np.concatenate([np.abs(features).max(axis=1) for _, features in blocks()])
+    heed = (_USUAL / np.maximum(reach, _USUAL)) ** 2
+    likely, solution, share = heed, np.zeros((n_features, size)), np.zeros(size)
     for _ in range(_ROUNDS):
         for of, own in enumerate(alike.T):
             mine, weight = group == of, own * likely
@@ -65,6 +70,6 @@ def regressed(learned: Learned, order: int, ridge: float) -> tuple[dict[str, Any
             share[mine] = np.sum(inverse * gram) / max(weight.sum(), 1e-6)
         missed = np.concatenate([goal[rows] - features @ solution for rows, features in blocks()]) * trust
         missed /= np.maximum(spreads(np.where(known, missed, np.nan)), LEAST_SCALE)
-        likely = (_TAIL + known.sum(axis=1)) / (_TAIL + (missed**2).sum(axis=1))
+        likely = heed * (_TAIL + known.sum(axis=1)) / (_TAIL + (missed**2).sum(axis=1))
     params = {"weights": solution[:-1], "bias": solution[-1], "unit": unit}
     return {name: array.astype(np.float32) for name, array in params.items()}, 1 / (1 - np.minimum(share, 0.9))

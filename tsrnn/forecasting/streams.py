@@ -1,7 +1,7 @@
 """Predictors over the models of `tsrnn.nn.online`: what they have in common, and how the models are trained.
 
 Sensors are read in units of a robust spread about the median of the rows that were learned, and every model is run by
-`tsrnn.nn.online.run`. Of a sensor that was never seen in these rows nothing can be said: its mean and scale are NaN.
+`tsrnn.nn.stepping`. Of a sensor that was never seen in these rows nothing can be said: its mean and scale are NaN.
 """
 
 from abc import abstractmethod
@@ -18,7 +18,8 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from tsrnn.forecasting.predictor import AbstractPredictor, Expected, Hold, Observed, State
-from tsrnn.nn.online import AbstractOnline, before, run
+from tsrnn.nn.online import AbstractOnline, before
+from tsrnn.nn.stepping import AbstractStepper, stepper
 from tsrnn.training.loop import train_members
 from tsrnn.training.optimizer import Optimizer
 from tsrnn.training.state import Training
@@ -41,9 +42,6 @@ Floats = NDArray[np.float64]
 # Flax has no types for these.
 _flatten: Callable[..., dict[str, Any]] = traverse_util.flatten_dict
 _unflatten: Callable[..., dict[str, Any]] = traverse_util.unflatten_dict
-
-_ROWS = 512
-"""Rows that the program reads in one call."""
 
 _FURTHEST = 1e9
 """Spreads off the median that a value counts at the most: squares of what is computed stay finite in float32."""
@@ -82,7 +80,7 @@ class Learned(NamedTuple):
 
 
 class AbstractOnlinePredictor(AbstractPredictor):
-    """Base of predictors that `tsrnn.nn.online.run` runs.
+    """Base of predictors that `tsrnn.nn.stepping` runs.
 
     Attributes
     ----------
@@ -97,6 +95,7 @@ class AbstractOnlinePredictor(AbstractPredictor):
     location_: Floats
     spread_: Floats
     params_: Any
+    _stepper: AbstractStepper
 
     @property
     @abstractmethod
@@ -130,18 +129,25 @@ class AbstractOnlinePredictor(AbstractPredictor):
     def start(self) -> State:
         """The state before the first row of a stream."""
         check_is_fitted(self, "params_")
-        return {"carry": np.asarray(before(self._model, self.params_, len(self.location_)))}
+        carry = np.asarray(before(self._model, self.params_, len(self.location_)))
+        return {"carry": carry, "unread": np.array(self._model.context)}
 
     def step(self, state: State, observed: Observed, hold: Hold = Hold()) -> tuple[State, Expected]:  # noqa: B008
-        """Expect each row from those before it, then read it; see `AbstractPredictor.step`."""
+        """Expect each row from those before it, then read it; see `AbstractPredictor.step`.
+
+        In the first rows of a stream, until the model has read what it looks at, no scale is below the sensor's spread.
+        """
         n_rows, size = observed.values.shape
         rows = self._rows(observed)[observed.counts]
-        carry, expected = _run(self._model, self.params_, state["carry"], rows, hold)
+        carry, expected = self._stepper(state["carry"], rows, *hold)
         out = np.full((n_rows, 3, size), np.nan)
         out[observed.counts] = expected.reshape(-1, 3, size)
         mean, scale, held = out[:, 0], out[:, 1], out[:, 2] == 1
         location, spread = self.location_[:size], self.spread_[:size]
-        return {"carry": np.asarray(carry)}, Expected(location + spread * mean, spread * scale, held)
+        early = observed.counts & (np.cumsum(observed.counts) <= state["unread"])
+        scale[early] = np.fmax(scale[early], np.fmax(self.params_["scale"], 1))
+        unread = np.maximum(0, state["unread"] - len(rows))
+        return {"carry": carry, "unread": unread}, Expected(location + spread * mean, spread * scale, held)
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """All that was learned; `restore` takes it back."""
@@ -161,6 +167,7 @@ class AbstractOnlinePredictor(AbstractPredictor):
 
     def _take(self, params: dict[str, Any]) -> None:
         self.params_ = _on_cpu(params)
+        self._stepper = stepper(self._model, self.params_, len(self.location_))
         self.df_ = self._df(params)
 
     def _df(self, params: dict[str, Any]) -> Floats:
@@ -264,25 +271,12 @@ def _on_cpu(params: Any) -> Any:
     return jax.device_put(params, jax.local_devices(backend="cpu")[0])
 
 
-def _run(
-    model: AbstractOnline, params: Any, carry: Any, rows: NDArray[np.float32], hold: Hold
-) -> tuple[Any, NDArray[np.float32]]:
-    """What is carried after the rows, and their means, scales and whether they were held, (n, 3 C)."""
-    out = np.empty((len(rows), 3 * len(params["scale"])), np.float32)
-    block = np.zeros((_ROWS, rows.shape[1]), np.float32)
-    for first in range(0, len(rows), _ROWS):
-        part = rows[first : first + _ROWS]
-        block[: len(part)] = part
-        carry, expected = run(model, params, carry, block, np.array([len(part), *hold], np.float32))
-        out[first : first + _ROWS] = np.asarray(expected)[: len(part)]
-    return carry, out
-
-
 def passed(model: AbstractOnline, params: Any, learned: Learned) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """Means and scales of learned rows, and where a sensor that was seen before is seen; (n, C) each."""
     rows = np.concatenate([learned.elapsed[:, None], learned.x], axis=1)
     params = _on_cpu(params)
-    _, expected = _run(model, params, before(model, params, learned.x.shape[1]), rows, Hold())
+    n_columns = learned.x.shape[1]
+    _, expected = stepper(model, params, n_columns)(np.asarray(before(model, params, n_columns)), rows, *Hold())
     mean, scale, _ = np.split(expected.astype(float), 3, axis=1)
     return mean, scale, learned.known
 

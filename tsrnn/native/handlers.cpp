@@ -290,5 +290,14 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(tsrnn_forward, tsrnn::run_forward,
 XLA_FFI_DEFINE_HANDLER_SYMBOL(tsrnn_backward, tsrnn::run_backward,
                               ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().RemainingArgs().RemainingRets());
 
+extern "C" void tsrnn_rows(const long long* sizes, const float* weights, float* carry, const float* rows, long long n,
+                           float limit, float steps, float* out) {
+  tsrnn::Stream a = {long(sizes[0]), long(sizes[1]), long(sizes[2]), long(sizes[3]), long(sizes[4]), long(sizes[5]),
+                     weights,        carry,          rows,           long(n),        limit,          steps,
+                     out,            nullptr};
+  a.scratch = tsrnn::scratch_space.get<float>(a.scratch_size());
+  tsrnn::instructions().rows(a);
+}
+
 extern "C" const char* tsrnn_instructions() { return tsrnn::instructions().name; }
 #pragma GCC visibility pop

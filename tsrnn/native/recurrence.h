@@ -47,11 +47,31 @@ struct Kernels {
   long (*backward_panels)(const Call<T>&);
 };
 
+constexpr long kLanes = 16;  // floats to which the weights of a stream are padded
+
+// Rows of a stream from a carried state; see rows.h.
+struct Stream {
+  long sensors, columns, order, layers, gates, hidden;
+  const float* weights;
+  float* carry;  // from the row before, and to the next
+  const float* rows;
+  long n;
+  float limit, steps;  // of holding
+  float *out, *scratch;
+
+  static long round(long n) { return (n + kLanes - 1) / kLanes * kLanes; }
+  size_t scratch_size() const {
+    return (2 * order + 6) * round(columns) + 2 * round(sensors) + round(2 * sensors) + 2 * kLanes +
+           (2 * layers + 2) * round(hidden);
+  }
+};
+
 struct Instructions {
   const char* name;
   bool (*supported)();
   Kernels<float> single_lstm, single_gru;
   Kernels<double> double_lstm, double_gru;
+  void (*rows)(const Stream&);
 };
 
 }  // namespace tsrnn

@@ -46,7 +46,7 @@ Carry = dict[str, Array]
 """``last`` (K,): the value last seen, 0 before; ``age`` (K,): typical steps since then, infinite before; ``held`` (C,):
 typical steps for which a sensor has been beyond the limit, -1 where it is not; and what a model carries."""
 
-FAR = 10.0
+FAR = 100.0
 """Spreads off the median, and units of a move, that count at the most in a linear model."""
 
 _WIDER, _NARROWER = 3.0, 1.5
@@ -56,6 +56,11 @@ it may not take to be still for ever."""
 
 class AbstractOnline(ABC):
     """Contract of models; see the module."""
+
+    @property
+    def context(self) -> int:
+        """Rows of a stream that it must have read before it can be as sure as it says."""
+        return 0
 
     def start(self, p: Params, n_columns: int) -> Carry:
         """What is carried before the first row."""
@@ -137,12 +142,17 @@ class AutoRegressive(AbstractOnline):
     """Departures linear in the last values and in the last ``order - 1`` moves of all columns.
 
     A move is the difference of a value from the one before it, 0 where there is none. Values and moves, these in units
-    of their own, count up to `FAR`: gross errors neither draw the line while it is learned nor throw the rows after
-    them off it. Parameters: ``weights`` (order * K, C), ``bias`` (C,) and ``unit`` (K,), that of the moves. Carried are
+    of their own, count up to `FAR`, so that a gross error does not throw the rows after it off without bound.
+    Parameters: ``weights`` (order * K, C), ``bias`` (C,) and ``unit`` (K,), that of the moves. Carried are
     the ``moves`` (order - 1, K), the newest first.
     """
 
     order: int
+
+    @property
+    def context(self) -> int:
+        """Those it looks at."""
+        return self.order
 
     def start(self, p: Params, n_columns: int) -> Carry:
         """Moves of zero."""
@@ -177,6 +187,11 @@ class Recurrent(AbstractOnline):
     hidden_size: int
     num_layers: int
     linear: AutoRegressive
+
+    @property
+    def context(self) -> int:
+        """That of the linear model."""
+        return self.linear.context
 
     @property
     def kind(self) -> AbstractCell:

@@ -40,6 +40,11 @@ class Reconstructing(AbstractOnline):
     hidden_size: int
     window: int
 
+    @property
+    def context(self) -> int:
+        """All but the newest row."""
+        return self.window - 1
+
     def init(self, key: PRNGKeyArray, n_columns: int, n_sensors: int) -> dict[str, Any]:
         """Fresh ``net``."""
         encoder, decoder, head = jax.random.split(key, 3)

@@ -168,11 +168,7 @@ def scored(model: Model, state: Any, chunk: pd.DataFrame) -> tuple[Any, pd.DataF
     detector = model.detector
     rows, stamps = detector.columns_.read(chunk)
     state, judged, closed = detector.follow(state, rows)
-    scores = detector.frame(judged, stamps)
-    values = pd.DataFrame(judged.values, scores.index, list(detector.columns_.sensors))
-    time_col = detector.columns_.time_col
-    told = pd.concat([scores[[time_col]], values, scores.drop(columns=time_col)], axis=1)
-    return state, told, closed, judged.flags
+    return state, detector.frame(judged, stamps, values=True), closed, judged.flags
 
 
 class _Found(NamedTuple):

@@ -82,7 +82,8 @@ def watch(
             if len(chunk):
                 after, told, closed, _ = scored(known, carried.state, chunk)
                 stamps, arrived = told[detector.columns_.time_col], time.monotonic_ns()
-                _write(lines, _json_lines(told, detector.stamped([closed], stamps)), sync=out is not None)
+                ended = detector.stamped([closed], stamps) if len(closed) else closed
+                _write(lines, _json_lines(told, ended), sync=out is not None)
                 carried = replace(carried, state=after, place=follower.place, written=_length(lines, carried))
                 carried.save(state, known)
             elif follower.ended:
@@ -99,8 +100,9 @@ def watch(
 def _json_lines(told: pd.DataFrame | None, events: pd.DataFrame) -> str:
     """Rows, and the events that ended in them."""
     how: Any = {"orient": "records", "lines": True, "date_format": "iso"}
-    found = (json.dumps({"event": json.loads(line)}) + "\n" for line in events.to_json(**how).splitlines() if line)
-    return "".join(["" if told is None else told.to_json(**how), *found])
+    found = events.to_json(**how).splitlines() if len(events) else ()
+    ended = (json.dumps({"event": json.loads(line)}) + "\n" for line in found)
+    return "".join(["" if told is None else told.to_json(**how), *ended])
 
 
 def _write(lines: IO[bytes], text: str, *, sync: bool) -> None:
