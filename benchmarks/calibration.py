@@ -1,11 +1,11 @@
 """Calibration: how often the truth lies within intervals of 50, 80 and 95 %, at every step ahead.
 
 Two kinds of intervals on three public sets: quantiles of sample paths that a recursive LSTM draws, and those of a
-direct LSTM, both corrected by the errors of all series on rows that were not learned from (``Conformal``, pooled). Every
-forecaster is fitted before the first cutoff that is judged. A value on a bound counts half: the quantiles of counts are counts, so that many values lie
-on them. ``paths`` and ``conformal`` are the largest distances, in points, between a nominal level
-and the share that was covered, over sets, levels and, for paths, steps; ``conformal`` is that of the mean over the
-steps, and ``conformal_step`` that of the worst step.
+direct LSTM, both corrected by the errors of all series on rows that were not learned from (``Conformal``, pooled).
+Every forecaster is fitted before the first cutoff that is judged. A value on a bound counts half: the quantiles of
+counts are counts, so that many values lie on them. ``paths`` and ``conformal`` are the largest distances, in points,
+between a nominal level and the share that was covered, over sets, levels and, for paths, steps; ``conformal`` is that
+of the mean over the steps, and ``conformal_step`` that of the worst step.
 
     python benchmarks/calibration.py [--quick] [--only NAME ...] [--validation] [--json FILE]
 """
