@@ -50,11 +50,11 @@ def reals(horizon: int) -> AbstractForecaster:
 
 
 # The cutoffs go through the whole season, so that no step is one hour or one month alone. Of a hundred cutoffs on
-# ETTh1, chance alone would put the farthest of 24 steps 5 points off. It is judged over seven months after one fit, so
-# its errors are counted over as long a time.
+# ETTh1, chance alone would put the farthest of 24 steps 5 points off. Errors are counted over as long a time as is
+# judged; on hospital, which is too short for it, on the rows that the models hold out themselves.
 CASES = {
     "hospital": Case(12, 12, 1, counts, {"n_windows": 1}),
-    "m4_hourly": Case(48, 5, 29, reals, {"n_windows": 11}),
+    "m4_hourly": Case(48, 5, 29, reals, {"n_windows": 5, "step_size": 29}),
     "etth1": Case(24, 300, 17, reals, {"n_windows": 300, "step_size": 17}),
 }
 
