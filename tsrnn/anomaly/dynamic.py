@@ -14,7 +14,7 @@ __all__ = ["Dynamic"]
 
 Floats = NDArray[np.float64]
 
-_WINDOW, _MAX_RUNS = 2100, 5
+_WINDOW, _MAX_RUNS, _LEAST = 2100, 5, 1e-300
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,9 +23,13 @@ class Dynamic(AbstractThreshold):
 
     Beyond the line scores should be few, high and together. Runs that hardly rise above the next lower one, or above
     what is normal, are pruned. It is made for averaged errors (`tsrnn.anomaly.scorers.Smooth`), needs no law, and has
-    its own idea of what is rare: ``every`` only sets the floor. The line of a row is drawn with its score, since it
-    lies where it parts high scores from low ones; of rows that are below all the lines in question, the lowest of
-    these is given. Constants are in rows and those of the authors' code; `dataclasses.replace` sets others.
+    its own idea of what is rare: of ``every`` it takes no notice, but no line is lower than the highest calibration
+    score. Unusually low scores are as suspect as high ones: a fault may be easier to expect than what is usual.
+
+    A line parts scores only when it has seen them, so it is drawn after every ``batch`` rows, and its verdict on them
+    stands for the rows after them, until the next one: an alarm comes up to ``batch`` rows late, and lasts as many at
+    the least. The height at a row is such that the row is as many times above it as the farthest of the batch was above
+    the line. Constants are in rows and those of the authors' code; `dataclasses.replace` sets others.
 
     References
     ----------
@@ -35,12 +39,10 @@ class Dynamic(AbstractThreshold):
 
     recent: Floats
     """(window,): scores before the first row; NaN where there were none."""
-    floor: float
-    """No line is lower."""
     scores: Floats
     """Of the calibration rows, sorted."""
     batch: int = 70
-    """Rows until mean and deviation are taken again."""
+    """Rows from one verdict to the next."""
     padding: int = 100
     """Rows on both sides of a high score that count with it."""
     fall: float = 0.13
@@ -51,38 +53,39 @@ class Dynamic(AbstractThreshold):
 
     @classmethod
     def fit(cls, scores: Floats, every: float, span: int) -> Self:
-        """Keep the last 2,100 scores; the floor is the height that a share ``1 / every``, or 1 %, was above."""
+        """Keep the last 2,100 scores."""
         seen = scores[~np.isnan(scores)]
-        recent = np.concatenate([np.full(_WINDOW, np.nan), seen])[-_WINDOW:]
-        floor = float(np.quantile(seen, max(0.0, 1 - max(0.01, 1 / every)))) if len(seen) else np.inf
-        return cls(recent, floor, np.sort(seen))
+        return cls(np.concatenate([np.full(_WINDOW, np.nan), seen])[-_WINDOW:], np.sort(seen))
 
     def start(self) -> State:
-        """The scores that the calibration rows ended with."""
-        return {"recent": self.recent, "gate": np.array(np.inf), "row": np.array(0)}
+        """The scores that the calibration rows ended with, and no alarm."""
+        return {"recent": self.recent, "rise": np.array(0.0), "row": np.array(0)}
 
     def step(self, state: State, scores: Floats) -> tuple[State, Line]:
         """The line at each row; p is the share of calibration rows that are as high, the row itself included."""
-        gate, row, width = float(state["gate"]), int(state["row"]), len(state["recent"])
-        seen = ~np.isnan(scores)
+        row, width, seen = int(state["row"]), len(self.recent), ~np.isnan(scores)
         known = np.concatenate([state["recent"], scores[seen]])
-        gates, lines = np.full(len(known) - width + 1, gate), np.empty(len(known) - width)
-        for i in range(len(lines)):
-            if row % self.batch == 0:
-                gate = self._gate(known[i : i + width])
-            lines[i] = gate if known[i + width] <= gate else max(gate, self._line(known[i + 1 : i + 1 + width]))
-            gates[i + 1], row = gate, row + 1
-        heights = gates[np.cumsum(seen)]
-        heights[seen] = lines
-        after = {"recent": known[-width:], "gate": np.array(gate), "row": np.array(row % self.batch)}
+        rises = np.full(len(known) - width + 1, float(state["rise"]))
+        for end in range(self.batch - row, len(rises), self.batch):
+            rises[end:] = self._rise(known[end : end + width])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            heights = np.nan_to_num(scores / rises[np.cumsum(seen)], nan=np.inf, posinf=np.inf)
+        after = {
+            "recent": known[-width:],
+            "rise": np.array(rises[-1]),
+            "row": np.array((row + len(rises) - 1) % self.batch),
+        }
         return after, Line(heights, share_above(self.scores, scores))
 
-    def _gate(self, window: Floats) -> float:
+    def _rise(self, window: Floats) -> float:
+        """How many times the line the farthest score of the last batch is."""
         window = window[~np.isnan(window)]
-        return max(self.floor, float(window.mean() + self.lowest * window.std())) if len(window) else self.floor
+        floor = self.scores[-1] if len(self.scores) else np.inf
+        mirrored = 2 * window.mean() - window
+        high = window[-self.batch :].max() / max(self._line(window), floor, _LEAST)
+        return float(max(high, mirrored[-self.batch :].max() / max(self._line(mirrored), _LEAST)))
 
     def _line(self, window: Floats) -> float:
-        window = window[~np.isnan(window)]
         mean, spread = window.mean(), window.std()
         heights = mean + np.arange(self.lowest, self.highest + 0.25, 0.5) * spread
         high = window > heights[:, None]
@@ -91,7 +94,7 @@ class Dynamic(AbstractThreshold):
         n_low = np.maximum(1, (~high).sum(axis=1))
         low_mean = np.where(high, 0, window).sum(axis=1) / n_low
         low_spread = np.sqrt(np.where(high, 0, (window - low_mean[:, None]) ** 2).sum(axis=1) / n_low)
-        gain = (mean - low_mean) / mean + (spread - low_spread) / max(spread, 1e-300)
+        gain = (mean - low_mean) / max(mean, _LEAST) + (spread - low_spread) / max(spread, _LEAST)
         gain /= np.maximum(1, n_wide + n_runs**2.0)
         gain[(n_wide == 0) | (n_runs > _MAX_RUNS) | (n_wide >= 0.5 * len(window))] = -np.inf
         best = len(gain) - 1 - int(gain[::-1].argmax())

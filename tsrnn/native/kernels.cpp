@@ -139,8 +139,7 @@ TSRNN_INLINE F power(F t) {
 // nothing.
 TSRNN_INLINE F sigmoid(F x) { return divide(all(1.0f), all(1.0f) + power(clamp(x, 87.0f) * -1.44269504088896341f)); }
 
-// Of a positive number m 2^e with m between 2/3 and 4/3: the series of 2 artanh((m - 1) / (m + 1)), at most 1e-7 from it
-// near 1, and relatively at most 3e-7.
+// Of a positive number m 2^e, with m between 2/3 and 4/3: the series of 2 artanh((m - 1) / (m + 1)).
 TSRNN_INLINE F log(F x) {
   const Whole bits = (Whole)x, exponent = (bits - 0x3f2aaaab) & ~0x7fffff;
   const F m = (F)(bits - exponent), s = (m - 1.0f) / (m + 1.0f), y = s * s;

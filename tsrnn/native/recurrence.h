@@ -48,6 +48,7 @@ struct Kernels {
 };
 
 constexpr long kLanes = 16;  // floats to which the weights of a stream are padded
+constexpr long kTile = 12;   // rows of a stream that are read together
 
 // Rows of a stream from a carried state; see rows.h.
 struct Stream {
@@ -61,8 +62,9 @@ struct Stream {
 
   static long round(long n) { return (n + kLanes - 1) / kLanes * kLanes; }
   size_t scratch_size() const {
-    return (2 * order + 6) * round(columns) + 2 * round(sensors) + round(2 * sensors) + 2 * kLanes +
-           (2 * layers + 2) * round(hidden);
+    const long of_sensors = round(sensors) + round(2 * sensors), of_units = 5 * kTile + 2 * layers * (kTile + 1);
+    return ((kTile + 2) * order + 8 * kTile + 2) * round(columns) + (kTile + 1) * of_sensors +
+           (2 * kTile + 8) * kLanes + of_units * round(hidden);
   }
 };
 
