@@ -72,6 +72,9 @@ def test_paths_are_moved_so_that_they_cover_what_they_say(whole):
     order = np.argsort(own, axis=-1)
     assert (np.diff(np.take_along_axis(moved, order, -1), axis=-1) >= 0).all()
     assert set(np.unique(moved)) < set(np.unique(own))
+    assert list(model.fit(df).sample(n_paths=2).columns[2:]) == ["Walks-path-1", "Walks-path-2"]
+    with pytest.raises(ValueError, match=r"Conformal draws no paths here; .* and Conformal\(method='pooled'\)"):
+        Conformal(plain, n_windows=10).fit(df).sample()
 
 
 @pytest.mark.parametrize("method", ["split", "adaptive"])
