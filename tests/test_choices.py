@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 
 import tsrnn
-from tsrnn.forecasting.choices import choose_context, choose_season, choose_width, lag_errors
+from tsrnn.forecasting.choices import choose_context, choose_season, choose_shrinkage, choose_width, lag_errors
 
 MONTHS = pd.date_range("2000-01-01", periods=120, freq="MS")
 
@@ -82,6 +83,31 @@ def test_width_grows_with_the_data():
     assert [choose_width(n) for n in (100, 500, 2000, 10**6)] == [16, 32, 64, 64]
 
 
+def test_the_shrinkage_weighs_by_what_the_other_missed():
+    """By hand, with a gap, a series of which nothing is known, and one that both forecast without error."""
+    errors, start = np.ones((8, 2, 1)), np.full((8, 2, 1), 2.0)
+    errors[0, 0], start[1, 1], start[6:] = np.nan, np.nan, 1.0
+    errors[2:4], errors[4:6], start[4:6] = np.nan, 0, 0
+    assert choose_shrinkage(errors, start, np.repeat(np.arange(4), 2)) == pytest.approx((2 / (2 + 4) + 4 / 8) / 2)
+    assert choose_shrinkage(errors[2:6], start[2:6], np.zeros(4, int)) == 0
+
+
+def test_forecasts_are_taken_back_to_the_last_season_by_the_shrinkage():
+    """Where rows are few and the context is left to the data, by a number between the two; the width stays."""
+    training = tsrnn.Training(max_steps=1, batch_size=4, eval_every=1, progress=False)
+    few = panel(wave(90, 7))
+    model = tsrnn.Forecaster(tsrnn.LSTM(4), horizon=7, season_length=7, training=training).fit(few)
+    assert 0 < model.shrinkage_ < 1
+    start = tsrnn.SeasonalNaive(horizon=7, season_length=7).fit(few).predict(level=[])["SeasonalNaive"]
+    chosen = model.shrinkage_
+    own, back = (model.predict().iloc[:, 2:] for model.shrinkage_ in (0.0, chosen))
+    np.testing.assert_allclose(back["LSTM"], (1 - chosen) * own["LSTM"] + chosen * start)
+    np.testing.assert_allclose(back.diff(axis=1).iloc[:, 1:], own.diff(axis=1).iloc[:, 1:], atol=1e-9)
+    assert clone(model).set_params(context_length=14).fit(few).shrinkage_ == 0
+    with pytest.raises(ValueError, match="shrinkage=2 must lie in 0 to 1"):
+        clone(model).set_params(shrinkage=2).fit(few)
+
+
 def test_a_forecaster_says_what_it_chose_and_keeps_it_on_disk(capsys, tmp_path):
     training = tsrnn.Training(max_steps=1, batch_size=4, eval_every=1, progress=True)
     frame = pd.DataFrame({"unique_id": "a", "ds": np.arange(120), "y": wave(120, 7)})
@@ -89,5 +115,5 @@ def test_a_forecaster_says_what_it_chose_and_keeps_it_on_disk(capsys, tmp_path):
     assert (model.season_length_, model.context_length_, model.hidden_size_) == (7, 14, 16)
     assert "reads 14 steps, starts from those a season of 7 before" in capsys.readouterr().err
     back = tsrnn.load(model.save(tmp_path / "model") or tmp_path / "model")
-    assert (back.hidden_size_, back.network.hidden_size) == (16, None)
+    assert (back.hidden_size_, back.network.hidden_size, back.shrinkage_) == (16, None, model.shrinkage_)
     pd.testing.assert_frame_equal(back.predict(), model.predict())

@@ -106,6 +106,10 @@ class AbstractForecaster(BaseEstimator, ABC):
         """Rows a series must have to learn from, and why."""
         return 1, "one to start from"
 
+    def _rows_held(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows at the end of series of these lengths that it would not learn from."""
+        return np.zeros_like(lengths)
+
     def _rows_kept(self, panel: Panel) -> int:
         """Rows of each series to keep as `history_`."""
         return int(panel.lengths.max())
@@ -217,6 +221,61 @@ class AbstractForecaster(BaseEstimator, ABC):
         values = self.forecast_panel(longer, series, panel.lengths, (*probabilities, *asked))
         frame = forecast_frame(longer, series, panel.lengths, values, [self.name, *columns])
         return from_pandas(frame, panel.kind, self.horizon)
+
+    def sample(
+        self,
+        df: "Tabular | Panel | None" = None,
+        *,
+        future_df: "Tabular | None" = None,
+        n_paths: int | None = None,
+    ) -> Any:
+        """Draw paths of the ``horizon`` steps after the end of every series, of a forecaster that draws them.
+
+        A path is one future that could be: its steps hang together, so that the distribution of anything that is
+        computed from a path, its sum or its highest value say, is that of the same over all paths. A history of one row
+        will do, the single start that a path is generated from.
+
+        Parameters
+        ----------
+        df, future_df
+            As in `predict`.
+        n_paths : int, optional
+            Paths of each series, and of each member of an `Ensemble`; by default the model's own parameter.
+
+        Returns
+        -------
+        DataFrame, Table or array
+            ``unique_id, ds, <Model>-path-1, <Model>-path-2 ...``, a row per series and step, as a frame of the library
+            that the history came from; of a NumPy array an array of shape (H, n_paths) or (H, N, n_paths). The paths of
+            a series depend on ``random_state``, its name and its last stamp, not on what else is forecast.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before `fit`.
+        ValueError
+            If it draws none: each step is forecast by itself, or the output is a `Point`.
+
+        References
+        ----------
+        D. Salinas, V. Flunkert, J. Gasthaus and T. Januschowski (2020), DeepAR: probabilistic forecasting with
+        autoregressive recurrent networks, International Journal of Forecasting 36, section 3.2.
+        """
+        check_is_fitted(self, "history_")
+        self.check_draws()
+        panel, longer = self._ahead(df, future_df)
+        values = self.paths(longer, np.arange(len(panel.ids)), panel.lengths, n_paths)
+        columns = [f"{self.name}-path-{i}" for i in range(1, values.shape[-1] + 1)]
+        frame = forecast_frame(longer, np.arange(len(panel.ids)), panel.lengths, values, columns)
+        return from_pandas(frame, panel.kind, self.horizon)
+
+    def check_draws(self) -> None:
+        """Refuse to draw paths where there are none."""
+        if not self.draws_paths:
+            raise ValueError(
+                f"{type(self).__name__} draws no paths here; a Forecaster with Recursive() and a distribution does, "
+                "and Conformal(method='pooled') around one."
+            )
 
     def _ahead(self, df: "Tabular | Panel | None", future_df: "Tabular | None") -> tuple[Panel, Panel]:
         """The history to forecast from, and the same with room for the horizon."""

@@ -1,11 +1,11 @@
-"""What a `Forecaster` chooses from the data where it is told nothing: season, context, width."""
+"""What a `Forecaster` chooses from the data where it is told nothing: season, context, width, shrinkage."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tsrnn.data import Panel
 
-__all__ = ["LONGEST", "choose_context", "choose_season", "choose_width", "lag_errors"]
+__all__ = ["LONGEST", "choose_context", "choose_season", "choose_shrinkage", "choose_width", "lag_errors"]
 
 LONGEST = 336
 """The longest season that is looked for where the frequency has no usual one: a week of half hours."""
@@ -20,6 +20,45 @@ _MARGIN, _SEARCH_MARGIN = 0.03, 0.1
 def choose_width(n_rows: int) -> int:
     """Width of a recurrent network: 16, from 500 rows of training data on 32, from 2,000 on 64."""
     return 16 if n_rows < 500 else 32 if n_rows < 2000 else 64
+
+
+def choose_shrinkage(
+    errors: NDArray[np.float64], start_errors: NDArray[np.float64], series: NDArray[np.int64]
+) -> float:
+    """How far forecasts are taken back to the start of the network, by what both missed on rows not learned from.
+
+    Each is weighed in proportion to the error of the other, as Bates and Granger weighed two forecasts [1]_, but by
+    mean absolute errors instead of squared ones: weights from few rows had better not be extreme. Two that are as good
+    get half each, and their mean is often better than either; one that is three times as good gets three quarters. The
+    weight is the mean of those of all series and channels.
+
+    Parameters
+    ----------
+    errors, start_errors : arrays of shape (B, H, C)
+        Of the network, and of the last season repeated; NaN where nothing was observed.
+    series : array of int, shape (B,)
+        Whose they are.
+
+    Returns
+    -------
+    float
+        Weight of the last season, 0 to 1; 0 if nothing is known.
+
+    References
+    ----------
+    .. [1] J. M. Bates and C. W. J. Granger (1969), The combination of forecasts, Operational Research Quarterly 20(4).
+
+    Examples
+    --------
+    >>> errors = np.ones((5, 2, 1))
+    >>> choose_shrinkage(errors, 3 * errors, np.zeros(5, int))
+    0.25
+    """
+    owners = np.unique(series)
+    sizes = np.where(np.isnan(errors + start_errors), 0, np.abs(np.stack([errors, start_errors])))
+    missed, start_missed = np.stack([sizes[:, series == own].sum(axis=(1, 2)) for own in owners], axis=1)
+    both = missed + start_missed
+    return float((missed[both > 0] / both[both > 0]).mean()) if (both > 0).any() else 0.0
 
 
 def choose_context(panel: Panel, horizon: int, season: int) -> int:

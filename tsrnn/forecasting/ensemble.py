@@ -6,13 +6,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.utils.validation import check_is_fitted
 
 from tsrnn.data import Panel
-from tsrnn.data.kinds import Tabular
 from tsrnn.forecasting.artifact import Artifact
 from tsrnn.forecasting.base import AbstractForecaster
-from tsrnn.forecasting.forecaster import Forecaster, paths_frame
+from tsrnn.forecasting.forecaster import Forecaster
 
 __all__ = ["Ensemble"]
 
@@ -84,6 +82,9 @@ class Ensemble(AbstractForecaster):
     def _rows_needed(self) -> tuple[int, str]:
         return self.model._rows_needed()
 
+    def _rows_held(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self._forecaster._rows_held(lengths)
+
     def _rows_kept(self, panel: Panel) -> int:
         return int(self.members_[0]._rows_kept(panel))
 
@@ -124,7 +125,7 @@ class Ensemble(AbstractForecaster):
         """Quantiles of the mixture of the members' distributions, and its median or mean."""
         model = self._forecaster
         if model.draws_paths:
-            return model.summary(self.paths(panel, series, ends), quantiles)
+            return self.summary(self.paths(panel, series, ends), quantiles)
         if model.output.reach is None:
             raise ValueError("a Point output has no distribution to pool; choose average='mean' or 'median'.")
         low, high = model.output.reach
@@ -133,20 +134,18 @@ class Ensemble(AbstractForecaster):
             self.members_[0].forecast_panel(panel, series[:1], ends[:1], beyond)
         levels = np.clip((np.arange(_LEVELS) + 0.5) / _LEVELS, low, high).tolist()
         each = [member.forecast_panel(panel, series, ends, levels) for member in self.members_]
-        values = model.summary(np.concatenate([member[..., 1:] for member in each], axis=-1), quantiles)
+        values = self.summary(np.concatenate([member[..., 1:] for member in each], axis=-1), quantiles)
         if getattr(model.output, "point", "median") == "mean":
             values[..., 0] = np.mean([member[..., 0] for member in each], axis=0)
         return values
 
-    def sample(
-        self, df: "Tabular | Panel | None" = None, *, future_df: "Tabular | None" = None, n_paths: int | None = None
-    ) -> Any:
-        """Draw paths of every member, ``n_paths`` of each, one member after the other; see `Forecaster.sample`."""
-        check_is_fitted(self, "history_")
+    def summary(self, paths: FloatArray, quantiles: Sequence[float]) -> FloatArray:
+        """Point forecast and quantiles of sample paths, shape (B, H, C, 1 + Q)."""
+        return self._forecaster.summary(paths, quantiles)
+
+    def check_draws(self) -> None:
+        """Refuse to draw paths where the members have none; any of them can be drawn, whatever the average."""
         self._forecaster.check_draws()
-        panel, longer = self._ahead(df, future_df)
-        values = self.paths(longer, np.arange(len(panel.ids)), panel.lengths, n_paths)
-        return paths_frame(self.name, panel, longer, values)
 
     @property
     def draws_paths(self) -> bool:  # type: ignore[override]

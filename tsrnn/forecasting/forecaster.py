@@ -17,12 +17,13 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from tsrnn.data import Panel, Schema
-from tsrnn.data.kinds import Tabular, from_pandas
+from tsrnn.data.kinds import Tabular
 from tsrnn.data.validation import check_domain, check_lengths, check_observed
 from tsrnn.forecasting.artifact import Artifact, encode
 from tsrnn.forecasting.attribution import attribute, check_transforms, labels
-from tsrnn.forecasting.base import AbstractForecaster, forecast_frame
-from tsrnn.forecasting.choices import LONGEST, choose_context, choose_season, choose_width
+from tsrnn.forecasting.base import AbstractForecaster
+from tsrnn.forecasting.baselines import SeasonalNaive
+from tsrnn.forecasting.choices import LONGEST, choose_context, choose_season, choose_shrinkage, choose_width
 from tsrnn.forecasting.inputs import Inputs
 from tsrnn.forecasting.stateful import carried, check_stateful, decode
 from tsrnn.nn.embedding import Categories
@@ -55,7 +56,10 @@ _ROWS = 4096
 
 _MAX_VALID_BATCHES = 16
 
-_SHAPE = ("context_length", "season_length", "hidden_size")
+_FEW = 500
+"""Rows of training data from which on a forecast is the network's alone."""
+
+_SHAPE = ("context_length", "season_length", "hidden_size", "shrinkage")
 """What is chosen where it is not given."""
 
 _STATISTICS = ("location", "scale", "static_location", "static_scale")
@@ -112,6 +116,11 @@ class Forecaster(AbstractForecaster):
         Steps in the season whose last run the network starts from, as `SeasonalNaive` does. By default the one, no
         longer than the context, by which the training data were forecast best so: the one usual at their frequency or 1
         (the last value), or of any length where the frequency has no usual one; see `tsrnn.forecasting.choices`.
+    shrinkage : float, optional
+        How far the forecast and its quantiles are taken back to that last season, 0 to 1. By default not at all, but
+        for fewer than 500 rows of training data, where the context is left to the data too, by what both missed on the
+        rows held out for validation (`tsrnn.forecasting.choices.choose_shrinkage`); never of counts and amounts, of
+        `ESRNN` and of sample paths.
     output : AbstractOutput, default Quantiles()
         What is forecast and by which loss it is learned: quantiles, a point, or a distribution of
         `tsrnn.nn.distributions`. Those of counts and amounts need ``normalization="mean"`` (or ``"none"``) and
@@ -148,6 +157,8 @@ class Forecaster(AbstractForecaster):
         The end of the training data, as much of it as the network reads.
     context_length_, season_length_, hidden_size_ : int
         Steps of history read, and of the season; width of the network.
+    shrinkage_ : float
+        How far forecasts are taken back to the last season.
     params_ : pytree of arrays
         Trained weights.
     inputs_ : Inputs
@@ -174,6 +185,7 @@ class Forecaster(AbstractForecaster):
         horizon: int,
         context_length: int | None = None,
         season_length: int | None = None,
+        shrinkage: float | None = None,
         output: AbstractOutput = Quantiles(),  # noqa: B008  a frozen value
         transforms: AbstractTransform | Sequence[AbstractTransform] | None = StandardScaler(),  # noqa: B008  a frozen value
         normalization: WindowNorm = "last",
@@ -189,6 +201,7 @@ class Forecaster(AbstractForecaster):
         self.horizon = horizon
         self.context_length = context_length
         self.season_length = season_length
+        self.shrinkage = shrinkage
         self.output = output
         self.transforms = transforms
         self.normalization = normalization
@@ -217,6 +230,9 @@ class Forecaster(AbstractForecaster):
 
     def _rows_needed(self) -> tuple[int, str]:
         return self.horizon + 2, f"a horizon of {self.horizon} to learn and two rows of history"
+
+    def _rows_held(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+        return validation_rows(lengths, self.horizon, self.training.validation)
 
     def _rows_kept(self, panel: Panel) -> int:
         if self.stateful:
@@ -262,6 +278,7 @@ class Forecaster(AbstractForecaster):
     def _fit(self, panel: Panel) -> None:
         self._choose_shape(panel)
         self._train(panel, None, self.training, self.optimizer)
+        self._choose_shrinkage(panel)
 
     def fine_tune(
         self, df: "Tabular | Panel", *, training: Training | None = None, optimizer: Optimizer | None = None
@@ -421,56 +438,14 @@ class Forecaster(AbstractForecaster):
             assert isinstance(model, Model)
             return _read(self.output, decode(model, self.params_, rows, *where, states(rows, at), **shape), asked)
 
-        return self._in_chunks(panel, series, ends, forecast, _CHUNK)
-
-    @_in_its_precision
-    def sample(
-        self,
-        df: "Tabular | Panel | None" = None,
-        *,
-        future_df: "Tabular | None" = None,
-        n_paths: int | None = None,
-    ) -> Any:
-        """Draw paths of the ``horizon`` steps after the end of every series, of a `Recursive` network.
-
-        A path is one future that could be: its steps hang together, so that the distribution of anything that is
-        computed from a path, its sum or its highest value say, is that of the same over all paths. A history of one row
-        will do, the single start that a path is generated from.
-
-        Parameters
-        ----------
-        df, future_df
-            As in `predict`.
-        n_paths : int, optional
-            Paths of each series; by default the parameter.
-
-        Returns
-        -------
-        DataFrame, Table or array
-            ``unique_id, ds, <Model>-path-1, <Model>-path-2 ...``, a row per series and step, as a frame of the library
-            that the history came from; of a NumPy array an array of shape (H, n_paths) or (H, N, n_paths). The paths of
-            a series depend on ``random_state``, its name and its last stamp, not on what else is forecast.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            Before `fit`.
-        ValueError
-            If the network forecasts each step by itself, or the output is a `Point`.
-
-        References
-        ----------
-        D. Salinas, V. Flunkert, J. Gasthaus and T. Januschowski (2020), DeepAR: probabilistic forecasting with
-        autoregressive recurrent networks, International Journal of Forecasting 36, section 3.2.
-        """
-        check_is_fitted(self, "history_")
-        self.check_draws()
-        panel, longer = self._ahead(df, future_df)
-        values = self.paths(longer, np.arange(len(panel.ids)), panel.lengths, n_paths)
-        return paths_frame(self.name, panel, longer, values)
+        values = self._in_chunks(panel, series, ends, forecast, _CHUNK)
+        if not self.shrinkage_:
+            return values
+        back = self.shrinkage_ * (self._start(panel, series, ends) - values[..., :1])
+        return values + np.where(np.isnan(back), 0, back)
 
     def check_draws(self) -> None:
-        """Refuse to draw paths where there are none."""
+        """Refuse to draw paths where there are none, and say how to get some."""
         if not self.draws_paths:
             raise ValueError(
                 f"{type(self.network).__name__}() with {type(self.output).__name__}() draws no paths; fit a Forecaster "
@@ -678,9 +653,29 @@ class Forecaster(AbstractForecaster):
             context = choose_context(panel, self.horizon, season)
         if not 1 <= season <= context:
             raise ValueError(f"season_length={season!r} must lie in 1 to context_length={context}.")
+        if self.shrinkage is not None and not 0 <= self.shrinkage <= 1:
+            raise ValueError(f"shrinkage={self.shrinkage!r} must lie in 0 to 1, or be None.")
         given = getattr(self.network, "hidden_size", None)
         self.context_length_, self.season_length_ = context, season
         self.hidden_size_ = choose_width(int(panel.indptr[-1])) if given is None else given
+        self.shrinkage_ = float(self.shrinkage or 0)
+
+    def _choose_shrinkage(self, panel: Panel) -> None:
+        """What the rows held out ask for, where there are few and nothing else was told."""
+        told = self.shrinkage is not None or self.context_length is not None or panel.indptr[-1] >= _FEW
+        windows = tail_windows(panel, self._rows_held(panel.lengths), self.horizon)
+        other = self.output.domain != "real" or isinstance(self.network, (Recursive, ESRNN))
+        if told or other or not windows.total:
+            return
+        series, ends = windows.locate(np.arange(windows.total))
+        y = panel.values[(panel.indptr[series] + ends)[:, None] + np.arange(self.horizon)]
+        forecast = self.forecast_panel(panel, series, ends)[..., 0]
+        self.shrinkage_ = choose_shrinkage(forecast - y, self._start(panel, series, ends)[..., 0] - y, series)
+
+    def _start(self, panel: Panel, series: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The last season repeated, shape (B, H, C, 1)."""
+        start = SeasonalNaive(horizon=self.horizon, season_length=self.season_length_)
+        return start.forecast_panel(panel, series, ends)
 
     def _device_panel(self, panel: Panel, fitted: Fitted | None) -> DevicePanel:
         """The rows in network units, padded so that cuts of one panel, and panels of similar size, share a program."""
@@ -731,7 +726,7 @@ class Forecaster(AbstractForecaster):
     def _restore(self, saved: Artifact) -> None:
         values, arrays = saved.values, saved.arrays
         for name in _SHAPE:
-            setattr(self, f"{name}_", values[name])
+            setattr(self, f"{name}_", values.get(name, 0.0))
         vocabularies = {name: tuple(labels) for name, labels in values["vocabularies"].items()}
         statistics = {name: arrays[f"covariates/{name}"] for name in _STATISTICS}
         series = tuple(values.get("series", ()))
@@ -764,14 +759,8 @@ def _train_members(members: Sequence[Forecaster], panels: Sequence[Panel], tasks
     )  # fmt: skip
     for member, panel, own, (params, history) in zip(members, panels, each, trained, strict=True):
         member._learned(own, params, history)
+        member._choose_shrinkage(panel)
         member.history_ = panel.tail(member._rows_kept(panel))
-
-
-def paths_frame(name: str, panel: Panel, longer: Panel, values: NDArray[np.float64]) -> Any:
-    """Sample paths of every series as a frame of the kind of its history; see `Forecaster.sample`."""
-    columns = [f"{name}-path-{i}" for i in range(1, values.shape[-1] + 1)]
-    horizon, series = values.shape[1], np.arange(len(panel.ids))
-    return from_pandas(forecast_frame(longer, series, panel.lengths, values, columns), panel.kind, horizon)
 
 
 @partial(jax.jit, static_argnames=("model",))
