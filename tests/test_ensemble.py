@@ -75,6 +75,32 @@ def test_it_is_kept_on_disk_and_written_in_a_run_file(fitted, tmp_path):
     model = from_spec(spec, horizon=4)
     assert (model.horizon, model.average, model.name) == (4, "median", "DeepAR")
     assert to_spec(from_spec(to_spec(model))) == to_spec(model)
+    several = from_spec({"type": "Ensemble", "model": [{"network": "GRU"}, "DeepAR"]}, horizon=4)
+    assert [model.horizon for model in several.model] == [4, 4]
+    assert to_spec(from_spec(to_spec(several))) == to_spec(several)
+
+
+def test_several_models_are_averaged_alike(panel, tmp_path):
+    models = [forecaster(random_state=0, normalization=how) for how in ("last", "mean")]
+    model = tsrnn.Ensemble(models, n_members=2).fit(panel)
+    assert [(m.normalization, m.random_state) for m in model.members_] == [
+        (n, k) for n in ("last", "mean") for k in (0, 1)
+    ]
+    got = model.predict(level=[80])
+    assert list(got.columns[2:]) == ["Ensemble", "Ensemble-lo-80", "Ensemble-hi-80"]
+    each = [numbers(member, level=[80]) for member in model.members_]
+    np.testing.assert_allclose(got.iloc[:, 2:], np.mean(each, axis=0))
+    model.save(tmp_path / "model")
+    again = tsrnn.load(tmp_path / "model")
+    pd.testing.assert_frame_equal(again.predict(level=[80]), got, check_exact=True)
+    again.average = "pool"
+    assert (np.diff(numbers(again, quantiles=[0.1, 0.5, 0.9], level=[])[:, 1:]) >= 0).all()
+    seeded = tsrnn.backtest(model, panel, seeds=[3], metrics=["mae"]).forecasts["Ensemble-seed3"]
+    alone = tsrnn.backtest(tsrnn.Ensemble([m.set_params(random_state=3) for m in models], n_members=2), panel)
+    np.testing.assert_allclose(seeded, alone.forecasts["Ensemble"])
+    for bad, why in (([], r"at least one model"), ([models[0], forecaster(horizon=2)], r"one horizon, got \[3, 2\]")):
+        with pytest.raises(ValueError, match=why):
+            tsrnn.Ensemble(bad).fit(panel)
 
 
 @pytest.mark.slow

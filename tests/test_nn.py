@@ -102,10 +102,17 @@ def test_point_losses_against_numpy():
 
 @pytest.mark.parametrize(
     "bad",
-    [lambda: Point("mbe"), lambda: Quantiles((0.1, 0.9)), lambda: Quantiles((0.9, 0.5)), lambda: Quantiles((0.0, 0.5))],
+    [
+        lambda: Point("mbe"),
+        lambda: Point(unit="data"),
+        lambda: Quantiles((0.1, 0.9)),
+        lambda: Quantiles((0.9, 0.5)),
+        lambda: Quantiles((0.0, 0.5)),
+        lambda: Quantiles(unit="data"),
+    ],
 )
 def test_outputs_refuse_nonsense(bad):
-    with pytest.raises(ValueError, match=r"choose|hold the median"):
+    with pytest.raises(ValueError, match=r"choose (mse|window)|hold the median"):
         bad()
 
 
@@ -215,6 +222,18 @@ def test_a_network_that_says_nothing_repeats_the_last_season(how):
     silent = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0), batch))
     want = jnp.stack([batch.context[:, -2], batch.context[:, -1], batch.context[:, -2]], axis=1)
     np.testing.assert_allclose(model(silent, batch)[..., 0], want, atol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["mean", "last", "revin"])
+def test_a_loss_in_units_of_the_series_is_that_of_the_forecast(how):
+    """What a network is taught, whatever its windows are normalized by, is the error of what it forecasts."""
+    batch = make_batch()
+    seen = np.asarray(batch.target_observed)
+    for output, error in ((Point("mae", unit="series"), 1.0), (Quantiles((0.5,), unit="series"), 0.5)):
+        model = Model(GRU(hidden_size=4), output, how, 2)
+        params = model.init(jax.random.key(0), batch)
+        missed = np.abs(model(params, batch)[..., 0] - batch.target)[seen]
+        np.testing.assert_allclose(model.loss(params, batch, None)[0], error * missed.mean(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("n_alike", [9, 6])

@@ -24,6 +24,7 @@ from tsrnn.transforms import (
     MeanAbsScaler,
     MinMaxScaler,
     RobustScaler,
+    SeasonalScaler,
     StandardScaler,
     YeoJohnson,
 )
@@ -31,7 +32,7 @@ from tsrnn.transforms import (
 SCALERS = [
     scaler(per) for scaler in (StandardScaler, RobustScaler, MinMaxScaler, MeanAbsScaler) for per in ("series", "all")
 ]
-POINTWISE = [*SCALERS, Log1p(), BoxCox(), YeoJohnson(), Chain([Log1p(), StandardScaler()])]
+POINTWISE = [*SCALERS, SeasonalScaler(), Log1p(), BoxCox(), YeoJohnson(), Chain([Log1p(), StandardScaler()])]
 DIFFERENCES = [Difference(), Difference(3), Difference("season"), Chain([BoxCox(), Difference(2), RobustScaler()])]
 TRANSFORMS = [*POINTWISE, *DIFFERENCES]
 
@@ -312,6 +313,19 @@ class TestByHand:
 
     def test_mean_abs(self):
         np.testing.assert_allclose(MeanAbsScaler().fit_transform(panel_of([-1.0, np.nan, 0, 5])).values[0], -0.5)
+
+    def test_seasonal_is_the_unit_of_mase(self):
+        y = np.random.default_rng(0).normal(5, 2, 40)
+        panel = panel_of(y, np.where(np.arange(40) == 7, np.nan, y), np.full(9, 300.0), [0.0, 0.0, 4.0], np.zeros(9))
+        units = SeasonalScaler(4).fit(panel).state["scale"][:, 0]
+        missed = np.abs(y[4:] - y[:-4])
+        seen = np.delete(missed, [3, 7])
+        np.testing.assert_allclose(units, [missed.mean(), seen.mean(), 3, 4 / 3, 1])
+        np.testing.assert_array_equal(
+            SeasonalScaler().fit(panel).state["scale"], SeasonalScaler(7).fit(panel).state["scale"]
+        )
+        with pytest.raises(ValueError, match="season_length must be at least 1 or None, got 0"):
+            SeasonalScaler(0)
 
     def test_normal_data_come_out_alike(self):
         panel = panel_of(np.random.default_rng(0).normal(3, 2, 20_000))

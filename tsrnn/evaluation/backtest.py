@@ -338,6 +338,9 @@ def _seeded(model: AbstractForecaster, seed: int) -> AbstractForecaster | None:
     if "random_state" in parameters:
         return clone(model).set_params(random_state=seed)  # type: ignore[no-any-return]
     inner = parameters.get("model")
+    if isinstance(inner, list):
+        each = [_seeded(one, seed) or one for one in inner]
+        return clone(model).set_params(model=each)  # type: ignore[no-any-return]
     again = _seeded(inner, seed) if isinstance(inner, AbstractForecaster) else None
     return None if again is None else clone(model).set_params(model=again)
 

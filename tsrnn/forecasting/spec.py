@@ -16,7 +16,7 @@ from tsrnn.forecasting.base import AbstractForecaster
 from tsrnn.forecasting.baselines import Drift, HistoricAverage, Naive, Naive2, SeasonalNaive
 from tsrnn.forecasting.classical import StatsForecast
 from tsrnn.forecasting.conformal import Conformal
-from tsrnn.forecasting.ensemble import Ensemble
+from tsrnn.forecasting.ensemble import Ensemble, Several
 from tsrnn.forecasting.forecaster import Forecaster
 from tsrnn.forecasting.lags import LagRegressor
 from tsrnn.forecasting.online import AutoRegression, MovingAverage, Persistence, RecurrentPredictor
@@ -50,6 +50,7 @@ from tsrnn.transforms import (
     MeanAbsScaler,
     MinMaxScaler,
     RobustScaler,
+    SeasonalScaler,
     StandardScaler,
     YeoJohnson,
 )
@@ -89,7 +90,8 @@ PARTS: dict[str, dict[str, type]] = {
             Mixture,
         ),
         "transforms": (
-            StandardScaler, RobustScaler, MinMaxScaler, MeanAbsScaler, Log1p, BoxCox, YeoJohnson, Difference, Chain,
+            StandardScaler, RobustScaler, MinMaxScaler, MeanAbsScaler, SeasonalScaler, Log1p, BoxCox, YeoJohnson,
+            Difference, Chain,
         ),
         "optimizer": (Optimizer,),
         "training": (Training,),
@@ -167,7 +169,9 @@ def from_spec(spec: Any, *, where: tuple[str | int, ...] = (), **defaults: Any) 
     for key, value in given.items():
         at = (*where, key)
         _known(key, names, at, f"parameter of {kind}")
-        if hints[key] is AbstractForecaster:
+        if hints[key] == Several and isinstance(value, list):
+            values[key] = [from_spec(one, where=(*at, i), **defaults) for i, one in enumerate(value)]
+        elif hints[key] in (AbstractForecaster, Several):
             values[key] = from_spec(value, where=at, **defaults)
         elif key == "regressor":
             values[key] = _regressor(value, at)

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from tsrnn.forecasting import artifact
 from tsrnn.forecasting.base import AbstractForecaster
+from tsrnn.forecasting.ensemble import Several
 from tsrnn.forecasting.presets import PRESETS
 from tsrnn.forecasting.spec import MODELS, PARTS, PREDICTORS, model_parameters
 from tsrnn.transforms import Chain
@@ -107,6 +108,8 @@ def _plains(parameters: Mapping[str, inspect.Parameter], hints: Mapping[str, Any
     for key, parameter in parameters.items():
         if hints[key] is AbstractForecaster:
             found[key] = _ref("model")
+        elif hints[key] == Several:
+            found[key] = {"anyOf": [_ref("model"), {"type": "array", "items": _ref("model"), "minItems": 1}]}
         elif key == "regressor":  # any class of scikit-learn
             found[key] = {"type": ["string", "object"]}
         else:

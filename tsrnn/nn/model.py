@@ -179,7 +179,8 @@ class Model:
 class ForecastLoss:
     """The loss of a model on a batch, as the training loop wants it: ``(params, batch, key) -> (loss, aux)``.
 
-    The target is normalized like its window, so windows of all scales weigh alike; missing targets count nothing. With
+    The target is normalized like its window, so windows of all scales weigh alike, unless the output's loss is in units
+    of the series (`AbstractOutput.of_series`); missing targets count nothing. With
     ``settings={"dropout": rate}`` the network's dropout is data: other rates do not compile again.
     """
 
@@ -197,10 +198,10 @@ class ForecastLoss:
         return losses.sum() / jnp.maximum(seen.sum(), 1).astype(losses.dtype)
 
     def each(self, values: Float[Array, "B H C P"], batch: Batch) -> Float[Array, "B H C"]:
-        """Loss of each value of the normalized target, of counts in their own units; 0 where it is missing."""
+        """Loss of each value, in the units that the output asks for; 0 where it is missing."""
         (location, scale), output = self.model.stats(batch), self.model.output
         target = jnp.where(batch.target_observed, batch.target, 0)  # a NaN would reach the gradient
-        if output.domain == "count":
+        if output.of_series:
             losses = output.loss(output.affine(values, location, scale), target)
         else:
             losses = output.loss(values, (target - location) / scale)

@@ -7,7 +7,7 @@ those of a distribution are its own (`tsrnn.nn.distributions`).
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,9 @@ __all__ = ["AbstractOutput", "Domain", "Point", "Quantiles"]
 
 Domain = Literal["real", "ratio", "nonnegative", "positive", "count"]
 """Numbers that an output is made for: all; all, zero meaning none; those from zero on; above zero; 0, 1, 2 ..."""
+
+Unit = Literal["window", "series"]
+"""What errors are measured in; see `Point`."""
 
 
 class AbstractOutput(ABC):
@@ -32,6 +35,11 @@ class AbstractOutput(ABC):
     @abstractmethod
     def reach(self) -> tuple[float, float] | None:
         """Least and greatest quantile that `forecast` gives; None for a point."""
+
+    @property
+    def of_series(self) -> bool:
+        """Whether the loss is in units of the transformed series, as that of counts is, or of the window."""
+        return self.domain == "count"
 
     @property
     @abstractmethod
@@ -50,7 +58,7 @@ class AbstractOutput(ABC):
 
     @abstractmethod
     def loss(self, params: Float[Array, "*axes P"], target: Float[Array, "*axes"]) -> Float[Array, "*axes"]:
-        """Loss of each single forecast; of counts in units of the data, else of the normalized target."""
+        """Loss of each single forecast, in the units that `of_series` says."""
 
     @abstractmethod
     def sample(self, key: PRNGKeyArray, params: Float[Array, "*axes P"], n: int) -> Float[Array, "n *axes"]:
@@ -72,6 +80,10 @@ class Point(AbstractOutput):
         ``2 |y - f| / max(|y| + |f|, 0.1)``, its denominator taken as a constant in the gradient; it does not depend on
         the scale of the data, and needs a normalization and transforms that leave zero where it is. Its floor of
         0.1, with ``normalization="mean"`` a tenth of the window's mean size, keeps zeros from ruling all else.
+    unit : {"window", "series"}, default "window"
+        What errors are measured in: units of the normalized window, in which windows of all sizes weigh alike, or those
+        of the transformed series. With ``unit="series"``, ``transforms=SeasonalScaler()`` and ``mae`` the loss is the
+        mean absolute scaled error (MASE) itself, whatever the normalization.
 
     References
     ----------
@@ -80,11 +92,18 @@ class Point(AbstractOutput):
     """
 
     loss_name: Literal["mse", "mae", "huber", "smape"] = "mse"
+    unit: Unit = "window"
 
     def __post_init__(self) -> None:
-        """Refuse an unknown loss at once, before a network is built."""
+        """Refuse an unknown loss or unit at once, before a network is built."""
         if self.loss_name not in ("mse", "mae", "huber", "smape"):
             raise ValueError(f"loss_name={self.loss_name!r} is unknown; choose mse, mae, huber or smape.")
+        _check_unit(self.unit)
+
+    @property
+    def of_series(self) -> bool:
+        """As ``unit`` says."""
+        return self.unit == "series"
 
     @property
     def domain(self) -> Domain:
@@ -143,6 +162,8 @@ class Quantiles(AbstractOutput):
     ----------
     quantiles : tuple of float, default (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
         Ascending, in (0, 1), 0.5 among them. Intervals between two of them are interpolated at prediction.
+    unit : {"window", "series"}, default "window"
+        What errors are measured in, as in `Point`.
 
     References
     ----------
@@ -150,13 +171,20 @@ class Quantiles(AbstractOutput):
     """
 
     quantiles: tuple[float, ...] = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
+    unit: Unit = "window"
 
     def __post_init__(self) -> None:
-        """Check the levels."""
+        """Check the levels and the unit."""
+        _check_unit(self.unit)
         q = tuple(float(q) for q in self.quantiles)
         object.__setattr__(self, "quantiles", q)
         if 0.5 not in q or list(q) != sorted(set(q)) or not (q[0] > 0 and q[-1] < 1):
             raise ValueError(f"quantiles={q} must ascend inside (0, 1) and hold the median 0.5.")
+
+    @property
+    def of_series(self) -> bool:
+        """As ``unit`` says."""
+        return self.unit == "series"
 
     @property
     def domain(self) -> Domain:
@@ -208,3 +236,8 @@ class Quantiles(AbstractOutput):
         asked = jnp.concatenate([jnp.full(1, 0.5, params.dtype), quantiles])
         weights = jax.vmap(lambda row: jnp.interp(asked, learned, row))(jnp.eye(len(learned), dtype=params.dtype))
         return jnp.matmul(params, weights, precision="highest")
+
+
+def _check_unit(unit: str) -> None:
+    if unit not in get_args(Unit):
+        raise ValueError(f"unit={unit!r} is unknown; choose window or series.")

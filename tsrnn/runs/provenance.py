@@ -92,6 +92,8 @@ class Content:
 
 def _seeds(spec: Any) -> list[int | None]:
     """The ``random_state`` of a specification, or of the one inside it; none where chance plays no part."""
+    if isinstance(spec, list):
+        return [seed for one in spec for seed in _seeds(one)]
     if not isinstance(spec, Mapping):
         return []
     below = [seed for value in spec.values() for seed in _seeds(value)]

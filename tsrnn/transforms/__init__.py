@@ -15,4 +15,5 @@ from tsrnn.transforms.power import YeoJohnson as YeoJohnson
 from tsrnn.transforms.scale import MeanAbsScaler as MeanAbsScaler
 from tsrnn.transforms.scale import MinMaxScaler as MinMaxScaler
 from tsrnn.transforms.scale import RobustScaler as RobustScaler
+from tsrnn.transforms.scale import SeasonalScaler as SeasonalScaler
 from tsrnn.transforms.scale import StandardScaler as StandardScaler

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tsrnn.data import Panel
 from tsrnn.transforms.base import AbstractPointwise, State
 
-__all__ = ["AbstractScaler", "MeanAbsScaler", "MinMaxScaler", "RobustScaler", "StandardScaler"]
+__all__ = ["AbstractScaler", "MeanAbsScaler", "MinMaxScaler", "RobustScaler", "SeasonalScaler", "StandardScaler"]
 
 Floats = NDArray[np.float64]
 
@@ -169,6 +169,69 @@ class MeanAbsScaler(AbstractScaler):
     """
 
     def _stats(self, x: Floats) -> tuple[Floats, Floats]:
-        seen = ~np.isnan(x)
-        n = np.maximum(seen.sum(axis=0), 1)
-        return np.zeros(x.shape[1]), np.where(seen, np.abs(x), 0).sum(axis=0) / n
+        return np.zeros(x.shape[1]), np.nan_to_num(_mean_abs(x))
+
+
+@dataclass(frozen=True)
+class SeasonalScaler(AbstractPointwise):
+    """What a seasonal naive forecast misses on average one: the unit of MASE; zero stays zero.
+
+    Of a series that hardly differs from season to season the unit is a hundredth of its mean absolute value, so that it
+    does not outweigh all others.
+
+    Parameters
+    ----------
+    season_length : int, optional
+        Steps in the season; by default that of the data's frequency. Series that are not longer are divided by their
+        mean absolute value.
+
+    Raises
+    ------
+    ValueError
+        If the season is shorter than one step.
+
+    References
+    ----------
+    R. J. Hyndman and A. B. Koehler (2006), Another look at measures of forecast accuracy, International Journal of
+    Forecasting 22.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> y = pd.Series([0.0, 5.0, 2.0, 7.0, 6.0], index=pd.date_range("2024-01-01", periods=5))
+    >>> SeasonalScaler(season_length=2).fit_transform(y).round(2).tolist()
+    [0.0, 1.88, 0.75, 2.62, 2.25]
+    """
+
+    season_length: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a season without steps."""
+        if self.season_length is not None and self.season_length < 1:
+            raise ValueError(f"season_length must be at least 1 or None, got {self.season_length!r}.")
+
+    def learn(self, panel: Panel) -> State:
+        """The unit of each series and channel, (N, C)."""
+        lag = self.season_length or panel.freq.season_length
+        return {"scale": np.stack([self._unit(panel.values[a:b], lag) for a, b in pairwise(panel.indptr)])}
+
+    def there(self, x: Floats, state: State) -> Floats:
+        """``x / scale``."""
+        return np.asarray(x / state["scale"])
+
+    def back(self, x: Floats, state: State) -> Floats:
+        """``x * scale``."""
+        return np.asarray(x * state["scale"])
+
+    def _unit(self, x: Floats, lag: int) -> Floats:
+        """Mean absolute difference at a lag over the first axis of (T, C), as far as it can be told."""
+        size, missed = _mean_abs(x), _mean_abs(x[lag:] - x[:-lag])
+        unit = np.where(np.isnan(missed), size, np.maximum(missed, size / 100))
+        return np.where(unit > 0, unit, 1.0)
+
+
+def _mean_abs(x: Floats) -> Floats:
+    """Mean absolute value over the first axis, NaN left out; NaN where nothing is observed."""
+    seen = ~np.isnan(x)
+    n = np.where(seen.any(axis=0), seen.sum(axis=0), np.nan)
+    return np.asarray(np.where(seen, np.abs(x), 0).sum(axis=0) / n)
