@@ -140,16 +140,20 @@ class AbstractOnlinePredictor(AbstractPredictor):
         counts, size = observed.counts, observed.values.shape[1]
         rows = self._rows(observed)
         carry, expected = self._stepper(state["carry"], rows if counts.all() else rows[counts], *hold)
-        early = expected[: state["unread"], size : 2 * size]
-        early[:] = np.fmax(early, np.fmax(self.params_["scale"], 1))
-        unread = np.array(state["unread"] - len(early))
+        unread = int(state["unread"])
+        if unread:
+            early = expected[:unread, size : 2 * size]
+            early[:] = np.fmax(early, np.fmax(self.params_["scale"], 1))
+            unread -= len(early)
         if len(expected) < len(counts):
             among = np.full((len(counts), 3 * size), np.nan, np.float32)
             among[counts] = expected
             expected = among
         mean, scale, held = np.split(expected, 3, axis=1)
         location, spread = self.location_[:size], self.spread_[:size]
-        return {"carry": carry, "unread": unread}, Expected(location + spread * mean, spread * scale, held == 1)
+        return {"carry": carry, "unread": np.array(unread)}, Expected(
+            location + spread * mean, spread * scale, held == 1
+        )
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """All that was learned; `restore` takes it back."""
