@@ -72,8 +72,8 @@ class MovingAverage(AbstractOnlinePredictor):
 class AutoRegression(AbstractOnlinePredictor):
     """Ridge regression on the last rows of all sensors and inputs, shrunk to the last value of each sensor.
 
-    Rows that do not fit count for less, as under a multivariate Student's t with 4 degrees of freedom, and so do those
-    that come late or follow values that are far off.
+    Rows that come late count for less, and by default also those that do not fit, as under a multivariate Student's t
+    with 4 degrees of freedom, or follow values that are far off.
 
     Parameters
     ----------
@@ -81,6 +81,9 @@ class AutoRegression(AbstractOnlinePredictor):
         Rows that are looked at.
     ridge : float, default 10.0
         Weight of the shrinkage, in rows.
+    output : {"student_t", "normal"}, default "student_t"
+        Predictive distribution that is fitted. With "normal" these are least squares, in which all rows count alike:
+        for rows without gross errors.
 
     References
     ----------
@@ -98,19 +101,24 @@ class AutoRegression(AbstractOnlinePredictor):
     True
     """
 
-    def __init__(self, order: int = 10, ridge: float = 10.0) -> None:
+    def __init__(
+        self, order: int = 10, ridge: float = 10.0, output: Literal["student_t", "normal"] = "student_t"
+    ) -> None:
         self.order = order
         self.ridge = ridge
+        self.output = output
 
     @property
     def _model(self) -> AutoRegressive:
         if self.order < 1 or self.ridge <= 0:
             raise ValueError(f"order must be at least 1 and ridge positive, got {self.order!r} and {self.ridge!r}.")
+        if self.output not in ("student_t", "normal"):
+            raise ValueError(f"output is student_t or normal, got {self.output!r}.")
         return AutoRegressive(self.order)
 
     def _learn(self, learned: Sequence[Learned]) -> list[dict[str, Any]]:
         model = self._model
-        fits = [regressed(one, model.order, self.ridge) for one in learned]
+        fits = [regressed(one, model.order, self.ridge, self.output == "student_t") for one in learned]
         return [scale_of(model, params, one, more) for (params, more), one in zip(fits, learned, strict=True)]
 
 

@@ -26,10 +26,11 @@ _USUAL = 10.0
 """Spreads, or units of a move, up to which a row counts in full; beyond, by the square of the ratio."""
 
 
-def regressed(learned: Learned, order: int, ridge: float) -> tuple[dict[str, Any], Floats]:
+def regressed(learned: Learned, order: int, ridge: float, robust: bool = True) -> tuple[dict[str, Any], Floats]:
     """Parameters of `tsrnn.nn.online.AutoRegressive`, and how much more it misses of rows not learned, (C,).
 
-    The latter by generalized cross-validation.
+    The latter by generalized cross-validation. Without robustness the ridge counts rows in which a feature is as far
+    off as it ever was, since these are what least squares heed.
 
     References
     ----------
@@ -40,7 +41,6 @@ def regressed(learned: Learned, order: int, ridge: float) -> tuple[dict[str, Any
     unit, n_features = move_units(learned), order * columns + 1
     moves = np.where(np.isnan(learned.x) | np.isinf(learned.age), 0, learned.x - learned.last) / unit
     moves = np.concatenate([np.zeros((order - 1, columns), np.float32), moves])
-    shrinkage = np.append(np.full(order * columns, ridge), 1e-6)
     alike, group = np.unique(learned.known / learned.late, axis=1, return_inverse=True)
     chosen = np.arange(0, n, max(1, int(alike.shape[1] * n * n_features**2 / _EFFORT)))
     known, alike = learned.known[chosen], alike[chosen]
@@ -54,10 +54,15 @@ def regressed(learned: Learned, order: int, ridge: float) -> tuple[dict[str, Any
             features = np.concatenate([learned.last[at], *(moves[at + order - k] for k in range(2, order + 1))], axis=1)
             yield rows, np.append(np.clip(features, -FAR, FAR), np.ones((len(at), 1)), axis=1).astype(float)
 
-    reach = np.concatenate([np.abs(features).max(axis=1) for _, features in blocks()])
-    heed = (_USUAL / np.maximum(reach, _USUAL)) ** 2
+    heed, far = np.ones(len(chosen)), np.ones(n_features - 1)
+    if robust:
+        reach = np.concatenate([np.abs(features).max(axis=1) for _, features in blocks()])
+        heed = (_USUAL / np.maximum(reach, _USUAL)) ** 2
+    else:
+        far = np.max([np.abs(features).max(axis=0) for _, features in blocks()], axis=0)[:-1]
+    shrinkage = np.append(ridge * np.maximum(far, 1e-9) ** 2, 1e-6)
     likely, solution, share = heed, np.zeros((n_features, size)), np.zeros(size)
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS if robust else 1):
         for of, own in enumerate(alike.T):
             mine, weight = group == of, own * likely
             gram, cross = np.zeros((n_features, n_features)), np.zeros((n_features, int(mine.sum())))
