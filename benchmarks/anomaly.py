@@ -369,6 +369,7 @@ DETECTORS: dict[str, dict[str, Detector]] = {
         "naive": naive,
         "tsrnn, last value, events": ours(lambda seed: dynamic(Persistence()), **TELEMANOM),
         "tsrnn, AR, events": ours(lambda seed: dynamic(AutoRegression()), **TELEMANOM),
+        "tsrnn, AR by least squares, events": ours(lambda seed: dynamic(AutoRegression(output="normal")), **TELEMANOM),
         "tsrnn, LSTM, events": ours(lambda seed: dynamic(lstm(seed)), **TELEMANOM),
     },
     "gecco": {

@@ -208,7 +208,7 @@ class RecurrentPredictor(AbstractOnlinePredictor):
 
     def _learn(self, learned: Sequence[Learned]) -> list[dict[str, Any]]:
         self._check()
-        linear = AutoRegression(self.order)
+        linear = AutoRegression(self.order, output=self.output)
         base = linear._learn(learned)
         model = self._model
         room = max(self.chunk, 1 << (max(len(one.x) for one in learned) - 1).bit_length())
