@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
 
 from tsrnn.forecasting.online import AutoRegression, MovingAverage, Persistence, RecurrentPredictor
 from tsrnn.forecasting.predictor import Expected, Hold, Observed
@@ -263,6 +264,17 @@ def test_a_chunk_is_read_in_training_as_it_is_in_a_stream(fitted):
     np.testing.assert_allclose(trained, -likelihood[known].mean(), rtol=2e-4)
 
 
+def test_least_squares_are_those_of_scikit_learn():
+    x = np.random.default_rng(3).normal(size=500).cumsum()
+    model = AutoRegression(order=3, ridge=5.0, output="normal").fit(rows(x))
+    z, unit = (x - model.location_) / model.spread_, float(model.params_["unit"][0])
+    moves = np.diff(z, prepend=z[0]) / unit
+    features = np.column_stack([z[:-1], moves[:-1], np.append(0, moves[:-2])])
+    far = np.abs(features).max(axis=0)
+    oracle = Ridge(alpha=5.0).fit(features / far, moves[1:])
+    np.testing.assert_allclose(np.asarray(model.params_["weights"])[:, 0] * far, oracle.coef_, rtol=1e-4, atol=1e-5)
+
+
 def test_until_a_model_has_read_what_it_looks_at_it_is_unsure():
     waves = rows(np.sin(np.arange(400) / 3))
     model = AutoRegression(order=10).fit(waves)
@@ -307,6 +319,7 @@ def test_trimmed_rows_are_not_learned(fitted):
         (MovingAverage(span=0.5), "span is a number"),
         (AutoRegression(order=0), "order must be"),
         (EncoderDecoder(window=1), "window at least 2"),
+        (AutoRegression(output="laplace"), "student_t or normal"),
         (RecurrentPredictor("mamba"), "cell is lstm or gru"),
         (RecurrentPredictor(chunk=2), "chunk must be at least 8"),
         (RecurrentPredictor(trim=1.0), "trim is a share"),
