@@ -232,11 +232,12 @@ THRESHOLDS: dict[str, type[AbstractThreshold]] = {
 
 def _borne_out(height: float, maxima: Floats, usual: float) -> float:
     """The height, or the lowest maximum above it that no more runs of blocks than are usual were above."""
-    for line in (height, *np.sort(maxima[maxima > height])):
+
+    def n_runs(line: float) -> int:
         above = maxima > line
-        if (above & ~np.append(False, above[:-1])).sum() <= usual:
-            return float(line)
-    return float(height)
+        return int((above & ~np.append(False, above[:-1])).sum())
+
+    return float(next(line for line in (height, *np.sort(maxima[maxima > height])) if n_runs(line) <= usual))
 
 
 def _block_maxima(scores: Floats, span: int) -> tuple[Floats, int]:
